@@ -1,0 +1,1 @@
+"""The tests: folders mirror clawback/; tidy/ holds the tree to its rules."""

@@ -1,0 +1,1 @@
+"""The tidy tests: the rules of the tree, as code."""
