@@ -1,0 +1,154 @@
+"""The records that tie a call's parts together: Route, Call, Answer, and who is calling.
+
+A slice describes its calls as `Route` records; `http/` serves them and emits the OpenAPI document
+from the same records. A route handler is handed a `Call` and returns an `Answer` or a `Refused`;
+it changes state only through `Services.submit`, which puts a command on the lane of the book's
+shard. This module is part of the kernel, so that slices and `http/` share it without a cycle.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+
+import msgspec
+
+from clawback.errors import Refused
+from clawback.ids import BookId, KeyId, Mint, ShopId
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+BodyT = TypeVar("BodyT")
+QueryT = TypeVar("QueryT")
+ResponseT = TypeVar("ResponseT")
+
+ANY_KEY: Final = "any"
+ANY_SECRET_KEY: Final = "secret"  # noqa: S105 - the kind of a key, not a key
+
+
+class BookRef(msgspec.Struct, frozen=True):
+    """One merchant in one mode: the unit of tenancy. The shard is fixed for the book's life."""
+
+    shard: int
+    book_id: BookId
+    merchant_id: str
+    merchant_name: str
+    mode: str
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a restricted key may give back, in 1/10,000 USD; None is unlimited."""
+
+    max_claim_usd_e4: int | None = None
+    max_day_usd_e4: int | None = None
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """The key that calls; `kind` is secret or publishable, scopes `("*",)` allow everything."""
+
+    key_id: KeyId
+    kind: str
+    scopes: tuple[str, ...]
+    limits: Limits | None
+    shop_id: ShopId
+    owner: str | None
+    expires_at: datetime | None
+    rate_per_second: int
+    burst: int
+
+    @property
+    def actor(self) -> str:
+        """How timelines name this caller."""
+        return f"key:{self.key_id}"
+
+
+class IdempotencyKey(msgspec.Struct, frozen=True):
+    """A key within its book: the route it was sent to and the SHA-256 of the canonical request."""
+
+    route: str
+    key: str
+    fingerprint: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A 2xx answer, rendered. `replayed` marks one that was stored by an earlier request."""
+
+    status: int
+    body: bytes
+    location: str | None = None
+    replayed: bool = False
+    media_type: str = "application/json"
+
+
+class Services(Protocol):
+    """What a handler may use."""
+
+    mint: Mint
+
+    async def submit(
+        self,
+        book: BookRef,
+        command: msgspec.Struct,
+        render: Callable[[ResponseT], Answer],
+        key: IdempotencyKey | None = None,
+    ) -> Answer | Refused:
+        """Decide the command on the book's lane; returns after its commit, or its refusal."""
+        ...
+
+    def reader(self) -> "AbstractAsyncContextManager[PoolConnectionProxy]":
+        """A read-only connection, apart from the lanes."""
+        ...
+
+    def provider(self, name: str, account: str) -> object:
+        """The adapter of a provider's account; see `providers.port`."""
+        ...
+
+
+class Call(msgspec.Struct, Generic[BodyT, QueryT]):
+    """One authenticated request, decoded: what a handler is handed."""
+
+    book: BookRef
+    caller: Caller
+    path: dict[str, str]
+    query: QueryT
+    body: BodyT
+    key: IdempotencyKey | None
+    simulate: str | None
+    real_now: datetime
+    services: Services
+
+
+class NoBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A call that takes no fields."""
+
+
+class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A call that takes no query parameters."""
+
+
+Handler = Callable[..., Awaitable[Answer | Refused]]
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One call of the contract: how it is reached, what it takes, what it answers.
+
+    `scope` is ANY_KEY, ANY_SECRET_KEY or a scope name. `empty_body` says whether an empty body
+    stands for `{}`. `errors` lists the codes of step 8 and later, in the order they are checked.
+    `simulate` lists the values of header Sandbox-Simulate where the call takes it.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    scope: str
+    summary: str
+    answer: type
+    status: int = 200
+    body: type = NoBody
+    query: type = NoQuery
+    empty_body: bool = True
+    errors: tuple[str, ...] = ()
+    simulate: tuple[str, ...] = ()
+    sandbox_only: bool = False
+    open_cors: bool = False
