@@ -1,0 +1,567 @@
+-- Books, payments, claims and the ledger.
+-- The shard leads every primary and unique key of a tenant table, and book_id is on every row, so
+-- that the tables can be distributed by shard as they are. Money is bigint minor units: local
+-- amounts by ISO 4217, every USD figure in 1/10,000. Limits are CHECKs on one row, never a SUM.
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'clawback_app') THEN
+        CREATE ROLE clawback_app NOLOGIN;
+        EXECUTE format('GRANT clawback_app TO %I', current_user);
+    END IF;
+END
+$$;
+
+-- Reference tables: small, the same on every node, written by operators only.
+
+CREATE TABLE merchants (
+    merchant_id text COLLATE "C" NOT NULL,
+    name text NOT NULL,
+    created_at timestamptz NOT NULL,
+    CONSTRAINT merchants_pkey PRIMARY KEY (merchant_id),
+    CONSTRAINT merchants_id_form CHECK (merchant_id ~ '^MCH-[!-~]{1,60}$'),
+    CONSTRAINT merchants_name_length CHECK (length(name) BETWEEN 1 AND 120)
+);
+
+CREATE TABLE shops (
+    shop_id text COLLATE "C" NOT NULL,
+    merchant_id text COLLATE "C" NOT NULL,
+    name text NOT NULL,
+    created_at timestamptz NOT NULL,
+    CONSTRAINT shops_pkey PRIMARY KEY (shop_id),
+    CONSTRAINT shops_merchant_fkey FOREIGN KEY (merchant_id) REFERENCES merchants (merchant_id),
+    CONSTRAINT shops_id_length CHECK (length(shop_id) <= 64),
+    CONSTRAINT shops_name_length CHECK (length(name) BETWEEN 1 AND 120)
+);
+
+CREATE TABLE books (
+    book_id text COLLATE "C" NOT NULL,
+    shard integer NOT NULL,
+    merchant_id text COLLATE "C" NOT NULL,
+    mode text NOT NULL,
+    api_version text NOT NULL,
+    approval_threshold_usd_e4 bigint,
+    require_idempotency_key boolean NOT NULL,
+    idempotency_hours integer NOT NULL,
+    reserve_percent_e4 integer NOT NULL,
+    reserve_days integer NOT NULL,
+    settle_hours integer NOT NULL,
+    credit_line_usd_e4 bigint NOT NULL,
+    dispute_fee_usd_e4 bigint NOT NULL,
+    fees json NOT NULL,
+    created_at timestamptz NOT NULL,
+    CONSTRAINT books_pkey PRIMARY KEY (book_id),
+    CONSTRAINT books_merchant_mode_key UNIQUE (merchant_id, mode),
+    CONSTRAINT books_merchant_fkey FOREIGN KEY (merchant_id) REFERENCES merchants (merchant_id),
+    CONSTRAINT books_id_length CHECK (length(book_id) BETWEEN 4 AND 32),
+    CONSTRAINT books_shard_range CHECK (shard BETWEEN 0 AND 1295),
+    CONSTRAINT books_mode CHECK (mode IN ('test', 'live')),
+    CONSTRAINT books_api_version_length CHECK (length(api_version) = 10),
+    CONSTRAINT books_threshold_range CHECK (approval_threshold_usd_e4 >= 0),
+    CONSTRAINT books_idempotency_range CHECK (idempotency_hours BETWEEN 24 AND 8760),
+    CONSTRAINT books_reserve_range CHECK (reserve_percent_e4 BETWEEN 0 AND 1000000),
+    CONSTRAINT books_reserve_days_range CHECK (reserve_days BETWEEN 1 AND 730),
+    CONSTRAINT books_settle_range CHECK (settle_hours BETWEEN 0 AND 17520),
+    CONSTRAINT books_credit_line_range CHECK (credit_line_usd_e4 BETWEEN 0 AND 1000000000000000),
+    CONSTRAINT books_dispute_fee_range CHECK (dispute_fee_usd_e4 BETWEEN 0 AND 100000000)
+);
+
+CREATE TABLE api_keys (
+    key_id text COLLATE "C" NOT NULL,
+    book_id text COLLATE "C" NOT NULL,
+    shop_id text COLLATE "C" NOT NULL,
+    kind text NOT NULL,
+    digest bytea NOT NULL,
+    scopes text[] NOT NULL,
+    max_claim_usd_e4 bigint,
+    max_day_usd_e4 bigint,
+    rate_per_second integer NOT NULL,
+    burst integer NOT NULL,
+    owner text,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz,
+    revoked_at timestamptz,
+    last_used_at timestamptz,
+    CONSTRAINT api_keys_pkey PRIMARY KEY (key_id),
+    CONSTRAINT api_keys_digest_key UNIQUE (digest),
+    CONSTRAINT api_keys_book_fkey FOREIGN KEY (book_id) REFERENCES books (book_id),
+    CONSTRAINT api_keys_shop_fkey FOREIGN KEY (shop_id) REFERENCES shops (shop_id),
+    CONSTRAINT api_keys_id_length CHECK (length(key_id) BETWEEN 5 AND 64),
+    CONSTRAINT api_keys_kind CHECK (kind IN ('secret', 'publishable')),
+    CONSTRAINT api_keys_digest_length CHECK (length(digest) = 32),
+    CONSTRAINT api_keys_limits_range CHECK (max_claim_usd_e4 >= 0 AND max_day_usd_e4 >= 0),
+    CONSTRAINT api_keys_rate_range CHECK (rate_per_second > 0 AND burst > 0),
+    CONSTRAINT api_keys_owner_length CHECK (length(owner) <= 120)
+);
+CREATE INDEX api_keys_book_idx ON api_keys (book_id);
+
+CREATE TABLE provider_accounts (
+    provider text COLLATE "C" NOT NULL,
+    account text COLLATE "C" NOT NULL,
+    mode text NOT NULL,
+    sealed_secret bytea NOT NULL,
+    sealed_notice_secret bytea NOT NULL,
+    created_at timestamptz NOT NULL,
+    CONSTRAINT provider_accounts_pkey PRIMARY KEY (provider, account),
+    CONSTRAINT provider_accounts_names CHECK (
+        provider ~ '^[a-z0-9_]{1,32}$' AND account ~ '^[a-z0-9_-]{1,32}$'
+    ),
+    CONSTRAINT provider_accounts_mode CHECK (mode IN ('test', 'live'))
+);
+
+-- Tenant tables, written by the lane functions only.
+
+CREATE TABLE heads (
+    shard integer NOT NULL,
+    book_id text COLLATE "C" NOT NULL,
+    height bigint NOT NULL,
+    hash text COLLATE "C" NOT NULL,
+    event_number bigint NOT NULL,
+    clock_offset_seconds bigint NOT NULL,
+    waiting integer NOT NULL,
+    top_up_due boolean NOT NULL,
+    gross_volume_usd_e4 bigint NOT NULL,
+    platform_fees_usd_e4 bigint NOT NULL,
+    flat_fees_usd_e4 bigint NOT NULL,
+    dispute_fees_usd_e4 bigint NOT NULL,
+    returned_usd_e4 bigint NOT NULL,
+    CONSTRAINT heads_pkey PRIMARY KEY (shard, book_id),
+    CONSTRAINT heads_book_length CHECK (length(book_id) <= 32),
+    CONSTRAINT heads_numbers CHECK (height >= 0 AND event_number >= 0 AND waiting >= 0),
+    CONSTRAINT heads_clock CHECK (clock_offset_seconds BETWEEN 0 AND 63072000),
+    CONSTRAINT heads_hash CHECK (hash ~ '^[0-9a-f]{64}$')
+) WITH (fillfactor = 50);
+
+CREATE TABLE accounts (
+    shard integer NOT NULL,
+    book_id text COLLATE "C" NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    balance bigint NOT NULL,
+    seq bigint NOT NULL,
+    updated_at timestamptz NOT NULL,
+    CONSTRAINT accounts_pkey PRIMARY KEY (shard, book_id, currency, name),
+    CONSTRAINT accounts_book_length CHECK (length(book_id) <= 32),
+    CONSTRAINT accounts_currency_form CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT accounts_name_form CHECK (name ~ '^[a-z_]{2,16}(:[a-z0-9_]{1,32})?$'),
+    CONSTRAINT accounts_seq CHECK (seq >= 0),
+    CONSTRAINT accounts_range CHECK (balance BETWEEN -1000000000000000000 AND 1000000000000000000),
+    CONSTRAINT accounts_side CHECK (
+        CASE
+            WHEN name IN ('pending', 'available', 'reserve', 'frozen', 'payable') THEN balance >= 0
+            WHEN name IN ('debt', 'loss') THEN balance <= 0
+            ELSE true
+        END
+    )
+) WITH (fillfactor = 50);
+
+CREATE TABLE payments (
+    shard integer NOT NULL,
+    payment_id text COLLATE "C" NOT NULL,
+    book_id text COLLATE "C" NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    version integer NOT NULL,
+    amount_usd_e4 bigint NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    amount_minor bigint NOT NULL,
+    captured_minor bigint NOT NULL,
+    claimed_minor bigint NOT NULL,
+    forced_minor bigint NOT NULL,
+    claimed_usd_e4 bigint NOT NULL,
+    refunded_minor bigint NOT NULL,
+    charged_back_minor bigint NOT NULL,
+    refunds_used integer NOT NULL,
+    pending_usd_e4 bigint NOT NULL,
+    reserve_usd_e4 bigint NOT NULL,
+    percent_fee_usd_e4 bigint NOT NULL,
+    flat_fee_usd_e4 bigint NOT NULL,
+    open_dispute_id text COLLATE "C",
+    provider text COLLATE "C" NOT NULL,
+    provider_account text COLLATE "C" NOT NULL,
+    provider_reference text COLLATE "C",
+    rail_reference text COLLATE "C",
+    charge_number integer NOT NULL,
+    charge_lease_until timestamptz,
+    payment_data json,
+    failure_code text,
+    failure_message text,
+    expires_at timestamptz,
+    settle_at timestamptz,
+    settled_at timestamptz,
+    reserve_release_at timestamptz,
+    refund_deadline_at timestamptz,
+    completed_at timestamptz,
+    due_at timestamptz,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    shop_id text COLLATE "C" NOT NULL,
+    method_id text COLLATE "C" NOT NULL,
+    method text COLLATE "C" NOT NULL,
+    country text COLLATE "C" NOT NULL,
+    merchant_order_id text,
+    details json NOT NULL,
+    CONSTRAINT payments_pkey PRIMARY KEY (shard, payment_id),
+    CONSTRAINT payments_status CHECK (
+        status IN ('pending', 'processing', 'completed', 'failed', 'expired', 'refunded',
+                   'chargeback')
+    ),
+    CONSTRAINT payments_version CHECK (version >= 1 AND charge_number >= 0),
+    CONSTRAINT payments_amounts CHECK (
+        amount_usd_e4 BETWEEN 1 AND 1000000000 AND amount_minor BETWEEN 1 AND 1000000000000000
+        AND captured_minor IN (0, amount_minor)
+    ),
+    CONSTRAINT payments_cap CHECK (claimed_minor BETWEEN 0 AND captured_minor),
+    CONSTRAINT payments_counters CHECK (
+        forced_minor >= 0 AND claimed_usd_e4 >= 0 AND refunded_minor >= 0
+        AND charged_back_minor >= 0 AND refunds_used >= 0
+    ),
+    CONSTRAINT payments_parts CHECK (
+        pending_usd_e4 >= 0 AND reserve_usd_e4 >= 0
+        AND pending_usd_e4 + reserve_usd_e4 <= amount_usd_e4
+    ),
+    CONSTRAINT payments_fees CHECK (percent_fee_usd_e4 >= 0 AND flat_fee_usd_e4 >= 0),
+    CONSTRAINT payments_captured CHECK (
+        (captured_minor > 0) = (status IN ('completed', 'refunded', 'chargeback'))
+        AND (captured_minor > 0) = (completed_at IS NOT NULL)
+    ),
+    CONSTRAINT payments_currency_form CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT payments_country_form CHECK (country ~ '^[A-Z]{2}$'),
+    CONSTRAINT payments_lengths CHECK (
+        length(payment_id) = 17 AND length(book_id) <= 32 AND length(open_dispute_id) <= 64
+        AND length(provider) <= 32 AND length(provider_account) <= 32
+        AND length(provider_reference) <= 128 AND length(rail_reference) <= 128
+        AND length(failure_code) <= 64 AND length(failure_message) <= 500
+        AND length(shop_id) <= 64 AND length(method_id) <= 64 AND length(method) <= 32
+        AND length(merchant_order_id) <= 128
+    )
+) WITH (fillfactor = 80);
+CREATE INDEX payments_list_idx ON payments (shard, book_id, created_at, payment_id);
+CREATE INDEX payments_due_idx ON payments (shard, book_id, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX payments_order_idx ON payments (shard, book_id, merchant_order_id)
+WHERE merchant_order_id IS NOT NULL;
+
+CREATE TABLE claims (
+    shard integer NOT NULL,
+    claim_id text COLLATE "C" NOT NULL,
+    book_id text COLLATE "C" NOT NULL,
+    payment_id text COLLATE "C" NOT NULL,
+    shop_id text COLLATE "C" NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    pending_reason text COLLATE "C",
+    resolution text COLLATE "C",
+    version integer NOT NULL,
+    round integer NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    amount_usd_e4 bigint NOT NULL,
+    claimed_before_minor bigint NOT NULL,
+    claimed_before_usd_e4 bigint NOT NULL,
+    claimed_share_minor bigint NOT NULL,
+    forced_share_minor bigint NOT NULL,
+    excess_minor bigint NOT NULL,
+    excess_usd_e4 bigint NOT NULL,
+    released_minor bigint NOT NULL,
+    released_usd_e4 bigint NOT NULL,
+    frozen_usd_e4 bigint NOT NULL,
+    missing_usd_e4 bigint NOT NULL,
+    payable_usd_e4 bigint NOT NULL,
+    freezes integer NOT NULL,
+    sources json NOT NULL,
+    reason text,
+    reason_code text,
+    approval_required boolean NOT NULL,
+    approved_by text,
+    approved_at timestamptz,
+    requested_by text NOT NULL,
+    needs_review boolean NOT NULL,
+    review_reason text,
+    provider text COLLATE "C" NOT NULL,
+    provider_account text COLLATE "C" NOT NULL,
+    provider_reference text COLLATE "C",
+    rail_reference text COLLATE "C",
+    generation integer NOT NULL,
+    attempts integer NOT NULL,
+    provider_state text COLLATE "C",
+    payer_fields text[] NOT NULL,
+    payer_details json,
+    payer_details_due_at timestamptz,
+    refund_deadline_at timestamptz,
+    evidence_due_at timestamptz,
+    evidence_submitted_at timestamptz,
+    expected_by timestamptz,
+    related_claim_id text COLLATE "C",
+    due_at timestamptz,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    resolved_at timestamptz,
+    released_at timestamptz,
+    CONSTRAINT claims_pkey PRIMARY KEY (shard, claim_id),
+    CONSTRAINT claims_kind CHECK (kind IN ('user_dispute', 'inquiry', 'chargeback', 'med')),
+    CONSTRAINT claims_status CHECK (
+        status IN ('pending', 'approved', 'released', 'rejected', 'failed', 'canceled', 'reversed')
+    ),
+    CONSTRAINT claims_reason_while_open CHECK (
+        (pending_reason IS NOT NULL) = (status IN ('pending', 'approved'))
+    ),
+    CONSTRAINT claims_resolution_when_closed CHECK (
+        (resolution IS NULL) = (status IN ('pending', 'approved'))
+    ),
+    CONSTRAINT claims_times CHECK (
+        (resolved_at IS NULL) = (status = 'pending')
+        AND (released_at IS NOT NULL) = (status IN ('released', 'reversed'))
+    ),
+    CONSTRAINT claims_numbers CHECK (
+        version >= 1 AND round >= 1 AND generation >= 0 AND attempts >= 0 AND freezes >= 0
+    ),
+    CONSTRAINT claims_amounts CHECK (
+        amount_minor BETWEEN 1 AND 1000000000000000 AND amount_usd_e4 >= 0
+        AND claimed_before_minor >= 0 AND claimed_before_usd_e4 >= 0
+        AND claimed_share_minor >= 0 AND forced_share_minor >= 0
+        AND claimed_share_minor + forced_share_minor IN (0, amount_minor)
+    ),
+    CONSTRAINT claims_excess CHECK (
+        excess_minor BETWEEN 0 AND amount_minor AND excess_usd_e4 BETWEEN 0 AND amount_usd_e4
+    ),
+    CONSTRAINT claims_buckets CHECK (
+        frozen_usd_e4 >= 0 AND missing_usd_e4 >= 0 AND payable_usd_e4 >= 0
+        AND released_usd_e4 >= 0 AND released_minor BETWEEN 0 AND amount_minor
+        AND frozen_usd_e4 + missing_usd_e4 <= amount_usd_e4
+        AND payable_usd_e4 <= amount_usd_e4 AND released_usd_e4 <= amount_usd_e4
+    ),
+    CONSTRAINT claims_status_buckets CHECK (
+        CASE status
+            WHEN 'pending' THEN
+                payable_usd_e4 = 0 AND released_minor = 0
+                AND frozen_usd_e4 + missing_usd_e4 + excess_usd_e4 = amount_usd_e4
+            WHEN 'approved' THEN frozen_usd_e4 = 0 AND missing_usd_e4 = 0 AND released_minor = 0
+            WHEN 'released' THEN
+                frozen_usd_e4 = 0 AND missing_usd_e4 = 0 AND payable_usd_e4 = 0
+                AND released_minor > 0
+            ELSE
+                frozen_usd_e4 = 0 AND missing_usd_e4 = 0 AND payable_usd_e4 = 0
+                AND released_minor = 0 AND claimed_share_minor + forced_share_minor = 0
+        END
+    ),
+    CONSTRAINT claims_currency_form CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT claims_provider_state CHECK (
+        provider_state IN ('calling', 'accepted', 'unknown', 'unavailable')
+    ),
+    CONSTRAINT claims_self_approval CHECK (approved_by <> requested_by),
+    CONSTRAINT claims_lengths CHECK (
+        length(claim_id) = 17 AND length(book_id) <= 32 AND length(payment_id) = 17
+        AND length(shop_id) <= 64 AND length(pending_reason) <= 32 AND length(resolution) <= 32
+        AND length(reason) <= 500 AND length(reason_code) <= 64 AND length(approved_by) <= 160
+        AND length(requested_by) <= 160 AND length(review_reason) <= 500
+        AND length(provider) <= 32 AND length(provider_account) <= 32
+        AND length(provider_reference) <= 128 AND length(rail_reference) <= 128
+        AND length(related_claim_id) <= 64
+    )
+) WITH (fillfactor = 80);
+CREATE INDEX claims_list_idx ON claims (shard, book_id, created_at, claim_id);
+CREATE INDEX claims_payment_idx ON claims (shard, payment_id);
+CREATE INDEX claims_due_idx ON claims (shard, book_id, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX claims_waiting_idx ON claims
+(shard, book_id, refund_deadline_at, created_at, claim_id) WHERE missing_usd_e4 > 0;
+
+CREATE TABLE entries (
+    shard integer NOT NULL,
+    book_id text COLLATE "C" NOT NULL,
+    height bigint NOT NULL,
+    entry_id text COLLATE "C" NOT NULL,
+    type text COLLATE "C" NOT NULL,
+    cause text COLLATE "C" NOT NULL,
+    payment_id text COLLATE "C",
+    claim_id text COLLATE "C",
+    created_at timestamptz NOT NULL,
+    effective_at timestamptz NOT NULL,
+    previous_hash text COLLATE "C" NOT NULL,
+    hash text COLLATE "C" NOT NULL,
+    CONSTRAINT entries_pkey PRIMARY KEY (shard, book_id, height),
+    CONSTRAINT entries_cause_key UNIQUE (shard, book_id, cause),
+    CONSTRAINT entries_height CHECK (height >= 1),
+    CONSTRAINT entries_type CHECK (
+        type IN ('capture', 'settle', 'reserve_release', 'freeze', 'resolve_approved', 'release',
+                 'resolve_rejected', 'cancel', 'fail', 'reverse', 'dispute_fee', 'excess',
+                 'debt_recovery', 'payout')
+    ),
+    CONSTRAINT entries_hashes CHECK (length(previous_hash) = 64 AND length(hash) = 64),
+    CONSTRAINT entries_lengths CHECK (
+        length(book_id) <= 32 AND length(entry_id) <= 64 AND length(cause) <= 128
+        AND length(payment_id) <= 64 AND length(claim_id) <= 64
+    )
+);
+
+CREATE TABLE postings (
+    shard integer NOT NULL,
+    book_id text COLLATE "C" NOT NULL,
+    height bigint NOT NULL,
+    leg integer NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    account text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    amount bigint NOT NULL,
+    balance_after bigint NOT NULL,
+    CONSTRAINT postings_pkey PRIMARY KEY (shard, book_id, height, leg),
+    CONSTRAINT postings_seq_key UNIQUE (shard, book_id, currency, account, seq),
+    CONSTRAINT postings_amount CHECK (
+        amount <> 0 AND amount BETWEEN -1000000000000000 AND 1000000000000000
+    ),
+    CONSTRAINT postings_numbers CHECK (leg >= 1 AND seq >= 1),
+    CONSTRAINT postings_side CHECK (
+        CASE
+            WHEN account IN ('pending', 'available', 'reserve', 'frozen', 'payable')
+                THEN balance_after >= 0
+            WHEN account IN ('debt', 'loss') THEN balance_after <= 0
+            ELSE true
+        END
+    ),
+    CONSTRAINT postings_lengths CHECK (
+        length(book_id) <= 32 AND length(currency) = 3 AND length(account) <= 64
+    )
+);
+
+CREATE TABLE events (
+    shard integer NOT NULL,
+    book_id text COLLATE "C" NOT NULL,
+    number bigint NOT NULL,
+    event_id text COLLATE "C" NOT NULL,
+    type text COLLATE "C" NOT NULL,
+    object_id text COLLATE "C" NOT NULL,
+    version integer,
+    from_status text COLLATE "C",
+    to_status text COLLATE "C",
+    movement text COLLATE "C",
+    actor text,
+    note text,
+    created_at timestamptz NOT NULL,
+    body text NOT NULL,
+    CONSTRAINT events_pkey PRIMARY KEY (shard, book_id, number),
+    CONSTRAINT events_version_key UNIQUE (shard, book_id, object_id, version),
+    CONSTRAINT events_number CHECK (number >= 1 AND version >= 1),
+    CONSTRAINT events_lengths CHECK (
+        length(book_id) <= 32 AND length(event_id) <= 64 AND length(type) <= 64
+        AND length(object_id) <= 64 AND length(from_status) <= 32 AND length(to_status) <= 32
+        AND length(movement) <= 32 AND length(actor) <= 160 AND length(note) <= 500
+        AND length(body) <= 65536
+    )
+);
+
+CREATE TABLE idempotency_keys (
+    shard integer NOT NULL,
+    book_id text COLLATE "C" NOT NULL,
+    route text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    fingerprint text COLLATE "C" NOT NULL,
+    object_id text COLLATE "C",
+    status integer,
+    location text,
+    body text,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    CONSTRAINT idempotency_keys_pkey PRIMARY KEY (shard, book_id, route, key),
+    CONSTRAINT idempotency_keys_answer CHECK ((status IS NULL) = (body IS NULL)),
+    CONSTRAINT idempotency_keys_status CHECK (status BETWEEN 200 AND 299),
+    CONSTRAINT idempotency_keys_lengths CHECK (
+        length(book_id) <= 32 AND length(route) <= 128 AND length(key) BETWEEN 1 AND 255
+        AND length(fingerprint) = 64 AND length(object_id) <= 64 AND length(location) <= 2048
+        AND length(body) <= 2097152
+    )
+);
+
+CREATE TABLE attempts (
+    shard integer NOT NULL,
+    claim_id text COLLATE "C" NOT NULL,
+    number integer NOT NULL,
+    book_id text COLLATE "C" NOT NULL,
+    attempt_id text COLLATE "C" NOT NULL,
+    operation text COLLATE "C" NOT NULL,
+    generation integer NOT NULL,
+    proof text COLLATE "C",
+    provider text COLLATE "C" NOT NULL,
+    provider_account text COLLATE "C" NOT NULL,
+    reference text COLLATE "C" NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    outcome text COLLATE "C",
+    provider_reference text COLLATE "C",
+    lease_until timestamptz NOT NULL,
+    started_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    CONSTRAINT attempts_pkey PRIMARY KEY (shard, claim_id, number),
+    CONSTRAINT attempts_reference_key UNIQUE (shard, provider, provider_account, reference, number),
+    CONSTRAINT attempts_operation CHECK (operation IN ('refund', 'lookup')),
+    CONSTRAINT attempts_outcome CHECK (
+        outcome IN ('accepted', 'settled', 'declined', 'unavailable', 'unknown')
+        AND (outcome IS NULL) = (ended_at IS NULL)
+    ),
+    CONSTRAINT attempts_proof CHECK (generation = 0 OR proof IS NOT NULL),
+    CONSTRAINT attempts_numbers CHECK (number >= 1 AND generation >= 0 AND amount_minor > 0),
+    CONSTRAINT attempts_lengths CHECK (
+        length(claim_id) <= 64 AND length(book_id) <= 32 AND length(attempt_id) <= 64
+        AND length(proof) <= 64 AND length(provider) <= 32 AND length(provider_account) <= 32
+        AND length(reference) <= 35 AND length(currency) = 3 AND length(provider_reference) <= 128
+    )
+);
+
+CREATE TABLE facts (
+    shard integer NOT NULL,
+    fact_id text COLLATE "C" NOT NULL,
+    book_id text COLLATE "C",
+    provider text COLLATE "C" NOT NULL,
+    provider_account text COLLATE "C" NOT NULL,
+    source text COLLATE "C" NOT NULL,
+    event_key text COLLATE "C" NOT NULL,
+    type text COLLATE "C" NOT NULL,
+    reference text COLLATE "C" NOT NULL,
+    object_id text COLLATE "C",
+    amount_minor bigint,
+    currency text COLLATE "C",
+    provider_reference text COLLATE "C",
+    rail_reference text COLLATE "C",
+    reason text,
+    effective_at timestamptz,
+    received_at timestamptz NOT NULL,
+    applied_at timestamptz,
+    CONSTRAINT facts_pkey PRIMARY KEY (shard, fact_id),
+    CONSTRAINT facts_event_key UNIQUE (shard, provider, provider_account, event_key),
+    CONSTRAINT facts_source CHECK (source IN ('call', 'lookup', 'notice', 'review')),
+    CONSTRAINT facts_matched CHECK (applied_at IS NULL OR book_id IS NOT NULL),
+    CONSTRAINT facts_lengths CHECK (
+        length(fact_id) <= 64 AND length(book_id) <= 32 AND length(provider) <= 32
+        AND length(provider_account) <= 32 AND length(event_key) <= 128 AND length(type) <= 64
+        AND length(reference) <= 64 AND length(object_id) <= 64 AND length(currency) = 3
+        AND length(provider_reference) <= 128 AND length(rail_reference) <= 128
+        AND length(reason) <= 500
+    )
+);
+CREATE INDEX facts_object_idx ON facts (shard, object_id);
+CREATE INDEX facts_unapplied_idx ON facts (shard, received_at) WHERE applied_at IS NULL;
+
+CREATE TABLE markers (
+    shard integer NOT NULL,
+    marker text COLLATE "C" NOT NULL,
+    created_at timestamptz NOT NULL,
+    CONSTRAINT markers_pkey PRIMARY KEY (shard, marker),
+    CONSTRAINT markers_length CHECK (length(marker) <= 64)
+);
+
+-- Entries and postings are for ever: the runtime role has no right to write them, and this second
+-- wall stops their owner too. It costs nothing on an insert.
+
+CREATE FUNCTION refuse_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION '% on %: the books only grow; a correction is a new entry', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+CREATE TRIGGER entries_refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON entries
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER postings_refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON postings
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO clawback_app;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO clawback_app;
+GRANT INSERT, UPDATE ON merchants, shops, books, api_keys, provider_accounts TO clawback_app;

@@ -1,0 +1,82 @@
+"""The protocol between a lane and the pure model.
+
+A command is a frozen struct that says what it reads; `decide(state, command, now)` answers with a
+refusal, which changes nothing, or with changes and a response. Both are pure: ids and time are
+handed in. A decide that finds it needs rows that were not loaded raises `NotLoaded`; the lane
+loads them under the same head rows and decides the command again.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import msgspec
+
+from clawback.errors import Refused
+from clawback.ids import ClaimId, Mint, PaymentId
+
+if TYPE_CHECKING:
+    from clawback.lanes.state import Draft
+
+
+class AccountName(msgspec.Struct, frozen=True, order=True):
+    """An account within a book."""
+
+    currency: str
+    name: str
+
+
+class Reads(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command reads besides its book's head row, settings and idempotency key.
+
+    `waiting` asks for the claims that wait for funds, by deadline then age, at most that many;
+    `claims_of` for all claims of these payments; `facts_of` for the facts about these objects.
+    """
+
+    payments: tuple[PaymentId, ...] = ()
+    claims: tuple[ClaimId, ...] = ()
+    claims_of: tuple[PaymentId, ...] = ()
+    attempts_of: tuple[ClaimId, ...] = ()
+    facts_of: tuple[str, ...] = ()
+    accounts: tuple[AccountName, ...] = ()
+    waiting: int = 0
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all commands. They hold ints, strings, times, enums and tuples of them only."""
+
+    completes_key: ClassVar[bool] = False
+    """Whether it brings the answer to an idempotency key that an earlier command stored."""
+
+    def reads(self) -> Reads:
+        """What must be loaded before it can be decided; what is missed costs another load."""
+        return Reads()
+
+    def minted_anew(self, mint: Mint, unix_ms: int) -> Self:  # noqa: ARG002 - for those that mint
+        """The command under new names, for when another process had one of them first."""
+        return self
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted command; its changes were noted on the draft.
+
+    `object_id` is what its idempotency key is tied to. `is_answered` is False where the answer
+    comes with a later command. `follow_up` is queued once this has committed.
+    """
+
+    response: msgspec.Struct | None = None
+    object_id: str | None = None
+    is_answered: bool = True
+    follow_up: tuple[Command, ...] = ()
+
+
+class NotLoaded(LookupError):
+    """A decide needs rows that its command did not declare; carries what to load."""
+
+    def __init__(self, reads: Reads) -> None:
+        """Keep what to load."""
+        super().__init__(str(reads))
+        self.reads = reads
+
+
+Decide = Callable[["Draft", Command, datetime], Refused | Decided]

@@ -1,0 +1,298 @@
+-- Writes all changes of a batch, each table with one statement, and refuses the batch as a whole
+-- if a sum or a row count is not what it must be: every entry balances in each of its currencies
+-- and has two legs or more, every changed row was there and was written once. The only writer of
+-- entries and postings. Each argument is a JSON array of whole rows, or NULL for none.
+
+CREATE OR REPLACE FUNCTION lane_apply_v1(
+    p_shard integer,
+    p_marker text,
+    p_at timestamptz,
+    p_heads json,
+    p_accounts json,
+    p_payments json,
+    p_payment_changes json,
+    p_claims json,
+    p_claim_changes json,
+    p_entries json,
+    p_postings json,
+    p_events json,
+    p_keys json,
+    p_key_changes json,
+    p_attempts json,
+    p_attempt_changes json,
+    p_facts json
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+DECLARE
+    written bigint;
+    unbalanced bigint;
+    groups bigint;
+BEGIN
+    INSERT INTO markers (shard, marker, created_at) VALUES (p_shard, p_marker, p_at);
+
+    IF p_payments IS NOT NULL THEN
+        INSERT INTO payments
+        SELECT p_shard, r.payment_id, r.book_id, r.status, r.version, r.amount_usd_e4,
+            r.currency, r.amount_minor, r.captured_minor, r.claimed_minor, r.forced_minor,
+            r.claimed_usd_e4, r.refunded_minor, r.charged_back_minor, r.refunds_used,
+            r.pending_usd_e4, r.reserve_usd_e4, r.percent_fee_usd_e4, r.flat_fee_usd_e4,
+            r.open_dispute_id, r.provider, r.provider_account, r.provider_reference,
+            r.rail_reference, r.charge_number, r.charge_lease_until, r.payment_data,
+            r.failure_code, r.failure_message, r.expires_at, r.settle_at, r.settled_at,
+            r.reserve_release_at, r.refund_deadline_at, r.completed_at, r.due_at, r.created_at,
+            r.updated_at, r.shop_id, r.method_id, r.method, r.country, r.merchant_order_id,
+            r.details
+        FROM json_populate_recordset(NULL::payments, p_payments) AS r;
+    END IF;
+
+    IF p_payment_changes IS NOT NULL THEN
+        UPDATE payments AS p SET
+            status = r.status,
+            version = r.version,
+            captured_minor = r.captured_minor,
+            claimed_minor = r.claimed_minor,
+            forced_minor = r.forced_minor,
+            claimed_usd_e4 = r.claimed_usd_e4,
+            refunded_minor = r.refunded_minor,
+            charged_back_minor = r.charged_back_minor,
+            refunds_used = r.refunds_used,
+            pending_usd_e4 = r.pending_usd_e4,
+            reserve_usd_e4 = r.reserve_usd_e4,
+            percent_fee_usd_e4 = r.percent_fee_usd_e4,
+            flat_fee_usd_e4 = r.flat_fee_usd_e4,
+            open_dispute_id = r.open_dispute_id,
+            provider_reference = r.provider_reference,
+            rail_reference = r.rail_reference,
+            charge_number = r.charge_number,
+            charge_lease_until = r.charge_lease_until,
+            payment_data = r.payment_data,
+            failure_code = r.failure_code,
+            failure_message = r.failure_message,
+            expires_at = r.expires_at,
+            settle_at = r.settle_at,
+            settled_at = r.settled_at,
+            reserve_release_at = r.reserve_release_at,
+            refund_deadline_at = r.refund_deadline_at,
+            completed_at = r.completed_at,
+            due_at = r.due_at,
+            updated_at = r.updated_at
+        FROM json_populate_recordset(NULL::payments, p_payment_changes) AS r
+        WHERE p.shard = p_shard AND p.payment_id = r.payment_id AND p.book_id = r.book_id;
+        GET DIAGNOSTICS written = ROW_COUNT;
+        PERFORM lane_expect_rows_v1('payments', written, json_array_length(p_payment_changes));
+    END IF;
+
+    IF p_claims IS NOT NULL THEN
+        INSERT INTO claims
+        SELECT p_shard, r.claim_id, r.book_id, r.payment_id, r.shop_id, r.kind, r.status,
+            r.pending_reason, r.resolution, r.version, r.round, r.amount_minor, r.currency,
+            r.amount_usd_e4, r.claimed_before_minor, r.claimed_before_usd_e4,
+            r.claimed_share_minor, r.forced_share_minor, r.excess_minor, r.excess_usd_e4,
+            r.released_minor, r.released_usd_e4, r.frozen_usd_e4, r.missing_usd_e4,
+            r.payable_usd_e4, r.freezes, r.sources, r.reason, r.reason_code,
+            r.approval_required, r.approved_by, r.approved_at, r.requested_by, r.needs_review,
+            r.review_reason, r.provider, r.provider_account, r.provider_reference,
+            r.rail_reference, r.generation, r.attempts, r.provider_state, r.payer_fields,
+            r.payer_details, r.payer_details_due_at, r.refund_deadline_at, r.evidence_due_at,
+            r.evidence_submitted_at, r.expected_by, r.related_claim_id, r.due_at, r.created_at,
+            r.updated_at, r.resolved_at, r.released_at
+        FROM json_populate_recordset(NULL::claims, p_claims) AS r;
+    END IF;
+
+    IF p_claim_changes IS NOT NULL THEN
+        UPDATE claims AS c SET
+            status = r.status,
+            pending_reason = r.pending_reason,
+            resolution = r.resolution,
+            version = r.version,
+            round = r.round,
+            claimed_share_minor = r.claimed_share_minor,
+            forced_share_minor = r.forced_share_minor,
+            excess_minor = r.excess_minor,
+            excess_usd_e4 = r.excess_usd_e4,
+            released_minor = r.released_minor,
+            released_usd_e4 = r.released_usd_e4,
+            frozen_usd_e4 = r.frozen_usd_e4,
+            missing_usd_e4 = r.missing_usd_e4,
+            payable_usd_e4 = r.payable_usd_e4,
+            freezes = r.freezes,
+            sources = r.sources,
+            approved_by = r.approved_by,
+            approved_at = r.approved_at,
+            needs_review = r.needs_review,
+            review_reason = r.review_reason,
+            provider_reference = r.provider_reference,
+            rail_reference = r.rail_reference,
+            generation = r.generation,
+            attempts = r.attempts,
+            provider_state = r.provider_state,
+            payer_details = r.payer_details,
+            payer_details_due_at = r.payer_details_due_at,
+            evidence_due_at = r.evidence_due_at,
+            evidence_submitted_at = r.evidence_submitted_at,
+            expected_by = r.expected_by,
+            related_claim_id = r.related_claim_id,
+            due_at = r.due_at,
+            updated_at = r.updated_at,
+            resolved_at = r.resolved_at,
+            released_at = r.released_at
+        FROM json_populate_recordset(NULL::claims, p_claim_changes) AS r
+        WHERE c.shard = p_shard AND c.claim_id = r.claim_id AND c.book_id = r.book_id;
+        GET DIAGNOSTICS written = ROW_COUNT;
+        PERFORM lane_expect_rows_v1('claims', written, json_array_length(p_claim_changes));
+    END IF;
+
+    IF p_entries IS NOT NULL THEN
+        INSERT INTO entries
+        SELECT p_shard, r.book_id, r.height, r.entry_id, r.type, r.cause, r.payment_id,
+            r.claim_id, r.created_at, r.effective_at, r.previous_hash, r.hash
+        FROM json_populate_recordset(NULL::entries, p_entries) AS r;
+
+        WITH inserted AS (
+            INSERT INTO postings
+            SELECT p_shard, r.book_id, r.height, r.leg, r.currency, r.account, r.seq,
+                r.amount, r.balance_after
+            FROM json_populate_recordset(NULL::postings, p_postings) AS r
+            RETURNING book_id, height, currency, amount
+        ), per_currency AS (
+            SELECT i.book_id, i.height, sum(i.amount) AS total, count(*) AS legs
+            FROM inserted AS i
+            GROUP BY i.book_id, i.height, i.currency
+        )
+        SELECT count(*) FILTER (WHERE s.total <> 0 OR s.legs < 2),
+            count(DISTINCT (s.book_id, s.height))
+        INTO unbalanced, groups
+        FROM per_currency AS s;
+        IF unbalanced > 0 THEN
+            RAISE EXCEPTION 'an entry does not sum to zero in a currency of its own'
+                USING ERRCODE = 'check_violation', CONSTRAINT = 'entries_balance';
+        END IF;
+        PERFORM lane_expect_rows_v1('entries', groups, json_array_length(p_entries));
+    END IF;
+
+    IF p_accounts IS NOT NULL THEN
+        INSERT INTO accounts AS a (shard, book_id, currency, name, balance, seq, updated_at)
+        SELECT p_shard, r.book_id, r.currency, r.name, r.balance, r.seq, r.updated_at
+        FROM json_populate_recordset(NULL::accounts, p_accounts) AS r
+        ON CONFLICT ON CONSTRAINT accounts_pkey DO UPDATE SET
+            balance = excluded.balance,
+            seq = excluded.seq,
+            updated_at = excluded.updated_at
+        WHERE a.seq < excluded.seq;
+        GET DIAGNOSTICS written = ROW_COUNT;
+        PERFORM lane_expect_rows_v1('accounts', written, json_array_length(p_accounts));
+    END IF;
+
+    IF p_events IS NOT NULL THEN
+        INSERT INTO events
+        SELECT p_shard, r.book_id, r.number, r.event_id, r.type, r.object_id, r.version,
+            r.from_status, r.to_status, r.movement, r.actor, r.note, r.created_at, r.body
+        FROM json_populate_recordset(NULL::events, p_events) AS r;
+    END IF;
+
+    IF p_keys IS NOT NULL THEN
+        INSERT INTO idempotency_keys
+        SELECT p_shard, r.book_id, r.route, r.key, r.fingerprint, r.object_id, r.status,
+            r.location, r.body, r.created_at, r.expires_at
+        FROM json_populate_recordset(NULL::idempotency_keys, p_keys) AS r;
+    END IF;
+
+    IF p_key_changes IS NOT NULL THEN
+        UPDATE idempotency_keys AS k SET
+            fingerprint = r.fingerprint,
+            object_id = r.object_id,
+            status = r.status,
+            location = r.location,
+            body = r.body,
+            created_at = r.created_at,
+            expires_at = r.expires_at
+        FROM json_populate_recordset(NULL::idempotency_keys, p_key_changes) AS r
+        WHERE k.shard = p_shard AND k.book_id = r.book_id AND k.route = r.route AND k.key = r.key;
+        GET DIAGNOSTICS written = ROW_COUNT;
+        PERFORM lane_expect_rows_v1('keys', written, json_array_length(p_key_changes));
+    END IF;
+
+    IF p_attempts IS NOT NULL THEN
+        INSERT INTO attempts
+        SELECT p_shard, r.claim_id, r.number, r.book_id, r.attempt_id, r.operation,
+            r.generation, r.proof, r.provider, r.provider_account, r.reference, r.amount_minor,
+            r.currency, r.outcome, r.provider_reference, r.lease_until, r.started_at, r.ended_at
+        FROM json_populate_recordset(NULL::attempts, p_attempts) AS r;
+    END IF;
+
+    IF p_attempt_changes IS NOT NULL THEN
+        UPDATE attempts AS t SET
+            outcome = r.outcome,
+            provider_reference = r.provider_reference,
+            ended_at = r.ended_at
+        FROM json_populate_recordset(NULL::attempts, p_attempt_changes) AS r
+        WHERE t.shard = p_shard AND t.claim_id = r.claim_id AND t.number = r.number
+            AND t.book_id = r.book_id;
+        GET DIAGNOSTICS written = ROW_COUNT;
+        PERFORM lane_expect_rows_v1('attempts', written, json_array_length(p_attempt_changes));
+    END IF;
+
+    IF p_facts IS NOT NULL THEN
+        INSERT INTO facts
+        SELECT p_shard, r.fact_id, r.book_id, r.provider, r.provider_account, r.source,
+            r.event_key, r.type, r.reference, r.object_id, r.amount_minor, r.currency,
+            r.provider_reference, r.rail_reference, r.reason, r.effective_at, r.received_at,
+            r.applied_at
+        FROM json_populate_recordset(NULL::facts, p_facts) AS r;
+    END IF;
+
+    IF p_heads IS NOT NULL THEN
+        UPDATE heads AS h SET
+            height = r.height,
+            hash = r.hash,
+            event_number = r.event_number,
+            clock_offset_seconds = r.clock_offset_seconds,
+            waiting = r.waiting,
+            top_up_due = r.top_up_due,
+            gross_volume_usd_e4 = r.gross_volume_usd_e4,
+            platform_fees_usd_e4 = r.platform_fees_usd_e4,
+            flat_fees_usd_e4 = r.flat_fees_usd_e4,
+            dispute_fees_usd_e4 = r.dispute_fees_usd_e4,
+            returned_usd_e4 = r.returned_usd_e4
+        FROM json_populate_recordset(NULL::heads, p_heads) AS r
+        WHERE h.shard = p_shard AND h.book_id = r.book_id;
+        GET DIAGNOSTICS written = ROW_COUNT;
+        PERFORM lane_expect_rows_v1('heads', written, json_array_length(p_heads));
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION lane_apply_v1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lane_apply_v1 TO clawback_app;
+
+CREATE OR REPLACE FUNCTION lane_expect_rows_v1(p_table text, p_written bigint, p_expected bigint)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_written IS DISTINCT FROM p_expected THEN
+        RAISE EXCEPTION '% rows of % written, % expected', p_written, p_table, p_expected
+            USING ERRCODE = 'check_violation', CONSTRAINT = p_table || '_row_count';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION lane_expect_rows_v1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lane_expect_rows_v1 TO clawback_app;
+
+-- A book starts with its head row: no book can be written without one to lock.
+CREATE OR REPLACE FUNCTION lane_open_book_v1(p_shard integer, p_book_id text)
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+    INSERT INTO heads (
+        shard, book_id, height, hash, event_number, clock_offset_seconds, waiting, top_up_due,
+        gross_volume_usd_e4, platform_fees_usd_e4, flat_fees_usd_e4, dispute_fees_usd_e4,
+        returned_usd_e4
+    )
+    VALUES (p_shard, p_book_id, 0, repeat('0', 64), 0, 0, 0, false, 0, 0, 0, 0, 0);
+$$;
+REVOKE ALL ON FUNCTION lane_open_book_v1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lane_open_book_v1 TO clawback_app;

@@ -1,0 +1,106 @@
+-- The head rows are locked first, in key order, by a statement of their own: what follows is read
+-- by a later statement and so sees everything that was committed while we waited. VOLATILE for
+-- the same reason: each statement gets a fresh snapshot.
+
+CREATE OR REPLACE FUNCTION lane_load_v1(
+    p_shard integer,
+    p_books text[],
+    p_payments text[],
+    p_claims text[],
+    p_claims_of text[],
+    p_attempts_of text[],
+    p_facts_of text[],
+    p_account_books text[],
+    p_account_currencies text[],
+    p_account_names text[],
+    p_key_books text[],
+    p_key_routes text[],
+    p_keys text[],
+    p_waiting_books text[],
+    p_waiting_limit integer
+) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM heads
+    WHERE shard = p_shard AND book_id = ANY (p_books)
+    ORDER BY book_id
+    FOR UPDATE;
+
+    RETURN json_build_object(
+        'books', (
+            SELECT json_agg(b) FROM books AS b WHERE b.book_id = ANY (p_books)
+        ),
+        'heads', (
+            SELECT json_agg(h) FROM heads AS h
+            WHERE h.shard = p_shard AND h.book_id = ANY (p_books)
+        ),
+        'payments', CASE WHEN p_payments <> '{}' THEN (
+            SELECT json_agg(p) FROM payments AS p
+            WHERE p.shard = p_shard AND p.payment_id = ANY (p_payments)
+        ) END,
+        'claims', CASE WHEN p_claims <> '{}' THEN (
+            SELECT json_agg(c) FROM claims AS c
+            WHERE c.shard = p_shard AND c.claim_id = ANY (p_claims)
+        ) END,
+        'claims_of', CASE WHEN p_claims_of <> '{}' THEN (
+            SELECT json_agg(c) FROM claims AS c
+            WHERE c.shard = p_shard AND c.payment_id = ANY (p_claims_of)
+        ) END,
+        'attempts', CASE WHEN p_attempts_of <> '{}' THEN (
+            SELECT json_agg(a ORDER BY a.claim_id, a.number) FROM attempts AS a
+            WHERE a.shard = p_shard AND a.claim_id = ANY (p_attempts_of)
+        ) END,
+        'facts', CASE WHEN p_facts_of <> '{}' THEN (
+            SELECT json_agg(f ORDER BY f.received_at, f.fact_id) FROM facts AS f
+            WHERE f.shard = p_shard AND f.object_id = ANY (p_facts_of)
+        ) END,
+        'accounts', CASE WHEN p_account_books <> '{}' THEN (
+            SELECT json_agg(a)
+            FROM unnest(p_account_books, p_account_currencies, p_account_names)
+                AS wanted (book_id, currency, name)
+            INNER JOIN accounts AS a
+                ON a.shard = p_shard AND a.book_id = wanted.book_id
+                AND a.currency = wanted.currency AND a.name = wanted.name
+        ) END,
+        'keys', CASE WHEN p_key_books <> '{}' THEN (
+            SELECT json_agg(k)
+            FROM unnest(p_key_books, p_key_routes, p_keys) AS wanted (book_id, route, key)
+            INNER JOIN idempotency_keys AS k
+                ON k.shard = p_shard AND k.book_id = wanted.book_id
+                AND k.route = wanted.route AND k.key = wanted.key
+        ) END,
+        'waiting', CASE WHEN p_waiting_books <> '{}' THEN (
+            SELECT json_agg(w)
+            FROM unnest(p_waiting_books) AS wanted (book_id)
+            CROSS JOIN LATERAL (
+                SELECT c.* FROM claims AS c
+                WHERE c.shard = p_shard AND c.book_id = wanted.book_id AND c.missing_usd_e4 > 0
+                ORDER BY c.refund_deadline_at ASC NULLS LAST, c.created_at, c.claim_id
+                LIMIT p_waiting_limit
+            ) AS w
+        ) END
+    )::text;
+END
+$$;
+REVOKE ALL ON FUNCTION lane_load_v1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lane_load_v1 TO clawback_app;
+
+-- Whether a batch committed. A backend that was cut off during its COMMIT still holds its head
+-- rows; waiting for them means that it has ended, one way or the other, before the marker is read.
+CREATE OR REPLACE FUNCTION lane_find_marker_v1(p_shard integer, p_books text[], p_marker text)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM heads
+    WHERE shard = p_shard AND book_id = ANY (p_books)
+    ORDER BY book_id
+    FOR UPDATE;
+    RETURN EXISTS (SELECT FROM markers WHERE shard = p_shard AND marker = p_marker);
+END
+$$;
+REVOKE ALL ON FUNCTION lane_find_marker_v1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lane_find_marker_v1 TO clawback_app;

@@ -1,0 +1,198 @@
+"""A lane's connection to PostgreSQL: one batch is begin, load, apply, commit.
+
+Rows cross as JSON text made and read by msgspec, so that ints stay ints and one call carries all
+changes. Every database error leaves here as one of four kinds, which say what the lane may do:
+`Retry` (nothing was done, load again), `LockedOut` (nothing was done, answer 503), `Lost` (the
+connection is gone before COMMIT was sent: nothing was done) and `CommitUnknown` (look for the
+batch's marker before anything else).
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import msgspec
+
+from clawback.db import pool, queries
+from clawback.ids import BookId
+from clawback.lanes.command import Reads
+from clawback.lanes.records import Changes, Record, Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SQL: Final = queries.load(__package__, "sql/batch.sql")
+
+
+class Retry(Exception):  # noqa: N818 - named for what the lane does
+    """Deadlock, serialization, a name or key taken by another process, or stale statements."""
+
+    def __init__(self, constraint: str | None, cause: Exception) -> None:
+        """Keep the constraint that was violated, if one was."""
+        super().__init__(repr(cause))
+        self.constraint = constraint
+
+
+class LockedOut(Exception):  # noqa: N818
+    """A lock was not had in time, or the database has no room: nothing was done."""
+
+
+class Lost(Exception):  # noqa: N818
+    """The connection ended before COMMIT was sent: nothing was done."""
+
+
+class CommitUnknown(Exception):  # noqa: N818
+    """COMMIT was sent and its answer did not come."""
+
+
+_ROWS: Final = msgspec.json.Decoder(Rows)
+_ENCODER: Final = msgspec.json.Encoder()
+
+_RETRIED: Final = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.UniqueViolationError,
+    asyncpg.InvalidCachedStatementError,
+)
+_NO_ROOM: Final = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.DiskFullError,
+    asyncpg.OutOfMemoryError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+_GONE: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    OSError,
+    TimeoutError,
+    EOFError,
+)
+
+
+def _rows(records: Sequence[Record]) -> str | None:
+    return _ENCODER.encode(records).decode() if records else None
+
+
+@contextmanager
+def _told_apart() -> "Iterator[None]":
+    """Turn the driver's errors into the kinds above; a CHECK that fails stays what it is: a bug."""
+    try:
+        yield
+    except _RETRIED as error:
+        raise Retry(getattr(error, "constraint_name", None), error) from error
+    except _NO_ROOM as error:
+        raise LockedOut(repr(error)) from error
+    except _GONE as error:
+        raise Lost(repr(error)) from error
+
+
+class Store:
+    """One connection, owned by one lane."""
+
+    def __init__(self, dsn: str, name: str) -> None:
+        """Connect on first use."""
+        self._dsn = dsn
+        self._name = name
+        self._connection: asyncpg.Connection | None = None
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await pool.connect_lane(self._dsn, self._name)
+        return self._connection
+
+    async def begin(self) -> None:
+        """Open a transaction. Raises: Lost."""
+        with _told_apart():
+            await SQL.begin(await self._connected())
+
+    async def load(
+        self,
+        shard: int,
+        books: Iterable[BookId],
+        reads: Sequence[tuple[BookId, Reads]],
+        keys: Sequence[tuple[BookId, str, str]],
+    ) -> Rows:
+        """Lock the head rows in key order, then read what is asked for under them.
+
+        Raises: Retry, LockedOut, Lost.
+        """
+        wanted = {
+            (book, account.currency, account.name)
+            for book, read in reads
+            for account in read.accounts
+        }
+        accounts = sorted(wanted)
+        with _told_apart():
+            row = await SQL.load(
+                await self._connected(),
+                shard=shard,
+                books=sorted(books),
+                payments=list({one for _, read in reads for one in read.payments}),
+                claims=list({one for _, read in reads for one in read.claims}),
+                claims_of=list({one for _, read in reads for one in read.claims_of}),
+                attempts_of=list({one for _, read in reads for one in read.attempts_of}),
+                facts_of=list({one for _, read in reads for one in read.facts_of}),
+                account_books=[book for book, _, _ in accounts],
+                account_currencies=[currency for _, currency, _ in accounts],
+                account_names=[name for _, _, name in accounts],
+                key_books=[book for book, _, _ in keys],
+                key_routes=[route for _, route, _ in keys],
+                keys=[key for _, _, key in keys],
+                waiting_books=sorted({book for book, read in reads if read.waiting}),
+                waiting_limit=max((read.waiting for _, read in reads), default=0),
+            )
+        return _ROWS.decode(row["rows"])
+
+    async def apply(self, shard: int, marker: str, at: datetime, changes: Changes) -> None:
+        """Write everything in one call. Raises: Retry, LockedOut, Lost."""
+        with _told_apart():
+            await SQL.apply(
+                await self._connected(),
+                shard=shard,
+                marker=marker,
+                at=at,
+                **{name: _rows(getattr(changes, name)) for name in changes.__struct_fields__},
+            )
+
+    async def commit(self) -> None:
+        """Commit. Raises: CommitUnknown if no clear answer came, Retry on the tag ROLLBACK."""
+        connection = await self._connected()
+        try:
+            tag = await SQL.commit(connection)
+        except (*_GONE, asyncpg.PostgresError) as error:
+            await self.drop()
+            raise CommitUnknown(repr(error)) from error
+        if tag != "COMMIT":
+            raise Retry(None, RuntimeError(f"COMMIT answered {tag}"))
+
+    async def rollback(self) -> None:
+        """Give the batch up; a connection that cannot is dropped."""
+        if self._connection is None or self._connection.is_closed():
+            return
+        try:
+            await SQL.rollback(self._connection)
+        except (*_GONE, asyncpg.PostgresError):
+            await self.drop()
+
+    async def has_marker(self, shard: int, books: Iterable[BookId], marker: str) -> bool:
+        """Whether the batch of this marker committed; waits until its backend has ended.
+
+        Raises: LockedOut, Lost.
+        """
+        with _told_apart():
+            row = await SQL.find_marker(
+                await self._connected(), shard=shard, books=sorted(books), marker=marker
+            )
+        return bool(row["found"])
+
+    async def drop(self) -> None:
+        """Close the connection without a word; a doubtful one is never used again."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None

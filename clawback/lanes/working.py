@@ -1,0 +1,174 @@
+"""A batch's working set over all its books: filled from loaded rows, emptied into changes.
+
+Keyed by book everywhere, so that commands of several books meet in one batch without ever
+seeing each other's rows; a row of another book than the one that asked for it is not there.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from clawback import clock
+from clawback.ids import BookId
+from clawback.lanes.command import Reads
+from clawback.lanes.records import Account, Attempt, Changes, Claim, Event, Fact, Payment, Rows
+from clawback.lanes.state import BookState, Notice, event_id
+
+RenderObject = Callable[[Payment | Claim, BookState], bytes]
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class _EventData(msgspec.Struct, frozen=True, rename="camel"):
+    object: msgspec.Raw
+    previous_status: str | None
+    version: int | None
+
+
+class EventBody(msgspec.Struct, frozen=True, rename="camel"):
+    """The body of an event, fixed when it happens (contract, section 10.1)."""
+
+    id: str
+    type: str
+    created_at: str
+    api_version: str
+    mode: str
+    merchant_id: str
+    data: _EventData
+
+
+class WorkingSet:
+    """The rows of one batch, book by book."""
+
+    def __init__(self) -> None:
+        """Nothing loaded yet."""
+        self.books: dict[BookId, BookState] = {}
+
+    def fill(
+        self,
+        rows: Rows,
+        reads: Iterable[tuple[BookId, Reads]],
+        keys: Iterable[tuple[BookId, str, str]],
+    ) -> None:
+        """Take loaded rows in; what the batch has changed already stays as it made it."""
+        settings = {book.book_id: book for book in rows.books or ()}
+        for head in rows.heads or ():
+            if head.book_id not in self.books:
+                self.books[head.book_id] = BookState(settings[head.book_id], head)
+        self._fill_objects(rows)
+        for key in rows.keys or ():
+            state = self.books[key.book_id]
+            state.stored_keys.add((key.route, key.key))
+            state.keys.setdefault((key.route, key.key), key)
+        for account in rows.accounts or ():
+            place = (account.currency, account.name)
+            self.books[account.book_id].accounts.setdefault(place, (account.balance, account.seq))
+        for book_id, read in reads:
+            if book_id in self.books:
+                self.books[book_id].take(read)
+        for book_id, route, name in keys:
+            if book_id in self.books:
+                self.books[book_id].keys.setdefault((route, name), None)
+
+    def _fill_objects(self, rows: Rows) -> None:
+        for payment in rows.payments or ():
+            if state := self.books.get(payment.book_id):
+                state.stored.add(payment.payment_id)
+                state.payments.setdefault(payment.payment_id, payment)
+        for claim in (*(rows.claims or ()), *(rows.claims_of or ()), *(rows.waiting or ())):
+            if state := self.books.get(claim.book_id):
+                state.stored.add(claim.claim_id)
+                if state.claims.get(claim.claim_id) is None:
+                    state.claims[claim.claim_id] = claim
+        found: dict[tuple[BookId, str], list[Attempt]] = {}
+        for attempt in rows.attempts or ():
+            if state := self.books.get(attempt.book_id):
+                state.stored.add(attempt.attempt_id)
+                found.setdefault((attempt.book_id, attempt.claim_id), []).append(attempt)
+        for (book_id, _), attempts in found.items():
+            self.books[book_id].attempts.setdefault(attempts[0].claim_id, tuple(attempts))
+
+        told: dict[tuple[BookId, str], list[Fact]] = {}
+        for fact in rows.facts or ():
+            if fact.book_id is not None and fact.object_id is not None:
+                told.setdefault((fact.book_id, fact.object_id), []).append(fact)
+        for (book_id, object_id), facts in told.items():
+            if state := self.books.get(book_id):
+                state.facts_of.setdefault(object_id, tuple(facts))
+
+    def changes(self, render: Mapping[type, RenderObject]) -> Changes:
+        """Everything that accepted commands changed, each row once, ready to be applied."""
+        out = Changes()
+        for state in self.books.values():
+            if state.head is not state.loaded_head:
+                out.heads.append(state.head)
+            out.accounts += [
+                Account(
+                    book_id=state.book.book_id,
+                    currency=place[0],
+                    name=place[1],
+                    balance=state.accounts[place][0],
+                    seq=state.accounts[place][1],
+                    updated_at=at,
+                )
+                for place, at in state.touched_accounts.items()
+            ]
+            _add_objects(out, state)
+            out.entries += state.entries
+            out.postings += state.postings
+            out.events += [_event(notice, state, render) for notice in state.notices]
+        return out
+
+
+def _add_objects(out: Changes, state: BookState) -> None:
+    for payment_id in state.touched_payments:
+        payment = state.payments[payment_id]
+        assert payment is not None
+        (out.payment_changes if payment_id in state.stored else out.payments).append(payment)
+    for claim_id in state.touched_claims:
+        claim = state.claims[claim_id]
+        assert claim is not None
+        (out.claim_changes if claim_id in state.stored else out.claims).append(claim)
+    for attempt in state.touched_attempts.values():
+        changed = out.attempt_changes if attempt.attempt_id in state.stored else out.attempts
+        changed.append(attempt)
+    for place in state.touched_keys:
+        key = state.keys[place]
+        assert key is not None
+        (out.key_changes if place in state.stored_keys else out.keys).append(key)
+    out.facts += state.facts.values()
+
+
+def _event(notice: Notice, state: BookState, render: Mapping[type, RenderObject]) -> Event:
+    """The event's row, its body rendered once and for all."""
+    subject = notice.subject
+    name = event_id(notice.at, notice.number, state.book.book_id)
+    body = EventBody(
+        id=name,
+        type=notice.type,
+        created_at=clock.wire_time(notice.at),
+        api_version=state.book.api_version,
+        mode=state.book.mode,
+        merchant_id=state.book.merchant_id,
+        data=_EventData(
+            object=msgspec.Raw(render[type(subject)](subject, state)),
+            previous_status=notice.from_status,
+            version=notice.version,
+        ),
+    )
+    return Event(
+        book_id=state.book.book_id,
+        number=notice.number,
+        event_id=name,
+        type=notice.type,
+        object_id=subject.payment_id if isinstance(subject, Payment) else subject.claim_id,
+        version=notice.version,
+        from_status=notice.from_status,
+        to_status=notice.to_status,
+        movement=notice.movement,
+        actor=notice.actor,
+        note=notice.note,
+        created_at=notice.at,
+        body=_ENCODER.encode(body).decode(),
+    )

@@ -1,0 +1,305 @@
+-- Each query returns the rows that break one invariant; none means that it holds. Run in one
+-- REPEATABLE READ snapshot, so that live traffic is never seen half way.
+
+-- name: entries_balance :many ()
+-- Every entry sums to zero in each of its currencies, has two postings or more, and no posting
+-- stands without its entry.
+SELECT json_build_object('book', s.book_id, 'height', s.height, 'currency', s.currency,
+    'sum', s.total, 'legs', s.legs)::text AS found
+FROM (
+    SELECT p.shard, p.book_id, p.height, p.currency, sum(p.amount) AS total, count(*) AS legs
+    FROM postings AS p
+    GROUP BY p.shard, p.book_id, p.height, p.currency
+) AS s
+LEFT JOIN entries AS e USING (shard, book_id, height)
+WHERE s.total <> 0 OR s.legs < 2 OR e.height IS NULL
+LIMIT 20;
+
+-- name: entries_have_postings :many ()
+-- Every entry has postings.
+SELECT json_build_object('book', e.book_id, 'height', e.height, 'type', e.type)::text AS found
+FROM entries AS e
+WHERE NOT EXISTS (
+    SELECT FROM postings AS p
+    WHERE p.shard = e.shard AND p.book_id = e.book_id AND p.height = e.height
+)
+LIMIT 20;
+
+-- name: balances_equal_postings :many ()
+-- An account's balance is the sum of its postings, and its number is their count.
+SELECT json_build_object('book', coalesce(a.book_id, s.book_id), 'currency',
+    coalesce(a.currency, s.currency), 'account', coalesce(a.name, s.account),
+    'balance', a.balance, 'postings', s.total, 'seq', a.seq, 'count', s.legs)::text AS found
+FROM accounts AS a
+FULL JOIN (
+    SELECT p.shard, p.book_id, p.currency, p.account, sum(p.amount) AS total, count(*) AS legs
+    FROM postings AS p
+    GROUP BY p.shard, p.book_id, p.currency, p.account
+) AS s
+    ON s.shard = a.shard AND s.book_id = a.book_id AND s.currency = a.currency
+    AND s.account = a.name
+WHERE a.balance IS DISTINCT FROM s.total OR a.seq IS DISTINCT FROM s.legs
+LIMIT 20;
+
+-- name: sequence_gapless :many ()
+-- Postings of an account are numbered 1, 2, 3 … and each balance follows from the one before.
+SELECT json_build_object('book', s.book_id, 'currency', s.currency, 'account', s.account,
+    'seq', s.seq, 'amount', s.amount, 'balanceAfter', s.balance_after)::text AS found
+FROM (
+    SELECT p.*,
+        lag(p.seq, 1, 0::bigint) OVER w AS seq_before,
+        lag(p.balance_after, 1, 0::bigint) OVER w AS balance_before
+    FROM postings AS p
+    WINDOW w AS (PARTITION BY p.shard, p.book_id, p.currency, p.account ORDER BY p.seq)
+) AS s
+WHERE s.seq <> s.seq_before + 1 OR s.balance_after <> s.balance_before + s.amount
+LIMIT 20;
+
+-- name: frozen_equals_claims :many ()
+-- What is frozen is what the open claims hold; the same for what is on its way out.
+SELECT json_build_object('book', h.book_id, 'frozen', f.balance, 'claimsFrozen', c.frozen,
+    'payable', p.balance, 'claimsPayable', c.payable)::text AS found
+FROM heads AS h
+LEFT JOIN (
+    SELECT shard, book_id, sum(frozen_usd_e4) AS frozen, sum(payable_usd_e4) AS payable
+    FROM claims
+    GROUP BY shard, book_id
+) AS c ON c.shard = h.shard AND c.book_id = h.book_id
+LEFT JOIN accounts AS f
+    ON f.shard = h.shard AND f.book_id = h.book_id AND f.currency = 'USD' AND f.name = 'frozen'
+LEFT JOIN accounts AS p
+    ON p.shard = h.shard AND p.book_id = h.book_id AND p.currency = 'USD' AND p.name = 'payable'
+WHERE coalesce(f.balance, 0) <> coalesce(c.frozen, 0)
+    OR coalesce(p.balance, 0) <> coalesce(c.payable, 0)
+LIMIT 20;
+
+-- name: parts_equal_payments :many ()
+-- What is pending and held in reserve is what the payments say of their own parts.
+SELECT json_build_object('book', h.book_id, 'pending', w.balance, 'paymentsPending', p.pending,
+    'reserve', r.balance, 'paymentsReserve', p.reserve)::text AS found
+FROM heads AS h
+LEFT JOIN (
+    SELECT shard, book_id, sum(pending_usd_e4) AS pending, sum(reserve_usd_e4) AS reserve
+    FROM payments
+    GROUP BY shard, book_id
+) AS p ON p.shard = h.shard AND p.book_id = h.book_id
+LEFT JOIN accounts AS w
+    ON w.shard = h.shard AND w.book_id = h.book_id AND w.currency = 'USD' AND w.name = 'pending'
+LEFT JOIN accounts AS r
+    ON r.shard = h.shard AND r.book_id = h.book_id AND r.currency = 'USD' AND r.name = 'reserve'
+WHERE coalesce(w.balance, 0) <> coalesce(p.pending, 0)
+    OR coalesce(r.balance, 0) <> coalesce(p.reserve, 0)
+LIMIT 20;
+
+-- name: cap_holds :many ()
+-- A payment's counters are the sums over the claims that count, and never above the captured.
+SELECT json_build_object('payment', p.payment_id, 'captured', p.captured_minor,
+    'claimed', p.claimed_minor, 'claims', c.claimed, 'forced', p.forced_minor,
+    'claimsForced', c.forced, 'refunded', p.refunded_minor, 'claimsRefunded', c.refunded,
+    'claimedUsd', p.claimed_usd_e4, 'claimsUsd', c.usd)::text AS found
+FROM payments AS p
+LEFT JOIN (
+    SELECT shard, payment_id,
+        sum(claimed_share_minor) AS claimed,
+        sum(forced_share_minor) AS forced,
+        sum(released_minor) FILTER (WHERE kind = 'user_dispute') AS refunded,
+        sum(released_minor) FILTER (WHERE kind <> 'user_dispute') AS charged_back,
+        sum(amount_usd_e4) FILTER (
+            WHERE kind <> 'inquiry' AND status IN ('pending', 'approved', 'released')
+        ) AS usd,
+        count(*) FILTER (
+            WHERE kind = 'user_dispute' AND status IN ('pending', 'approved', 'released')
+        ) AS used
+    FROM claims
+    GROUP BY shard, payment_id
+) AS c ON c.shard = p.shard AND c.payment_id = p.payment_id
+WHERE p.claimed_minor > p.captured_minor
+    OR p.claimed_minor <> coalesce(c.claimed, 0)
+    OR p.forced_minor <> coalesce(c.forced, 0)
+    OR p.refunded_minor <> coalesce(c.refunded, 0)
+    OR p.charged_back_minor <> coalesce(c.charged_back, 0)
+    OR p.refunds_used <> coalesce(c.used, 0)
+    OR (p.claimed_usd_e4 <> coalesce(c.usd, 0) AND p.forced_minor = 0)
+LIMIT 20;
+
+-- name: claims_worth :many ()
+-- A claim is worth V(claimed before + amount) less the USD claimed before, V half to even.
+SELECT json_build_object('claim', s.claim_id, 'amountUsd', s.amount_usd_e4, 'worth',
+    greatest(0, s.rounded - s.claimed_before_usd_e4))::text AS found
+FROM (
+    SELECT v.*,
+        v.quotient + CASE
+            WHEN 2 * v.rest > v.local OR (2 * v.rest = v.local AND v.quotient % 2 = 1) THEN 1
+            ELSE 0
+        END AS rounded
+    FROM (
+        SELECT c.claim_id, c.amount_usd_e4, c.claimed_before_usd_e4,
+            p.amount_minor::numeric AS local,
+            div((c.claimed_before_minor + c.amount_minor)::numeric * p.amount_usd_e4,
+                p.amount_minor) AS quotient,
+            mod((c.claimed_before_minor + c.amount_minor)::numeric * p.amount_usd_e4,
+                p.amount_minor) AS rest
+        FROM claims AS c
+        INNER JOIN payments AS p ON p.shard = c.shard AND p.payment_id = c.payment_id
+    ) AS v
+) AS s
+WHERE s.amount_usd_e4 <> greatest(0, s.rounded - s.claimed_before_usd_e4)
+LIMIT 20;
+
+-- name: claims_equal_postings :many ()
+-- What a claim says it holds is what its own entries froze, approved and released.
+SELECT json_build_object('claim', c.claim_id, 'status', c.status, 'frozen', c.frozen_usd_e4,
+    'postedFrozen', s.frozen, 'payable', c.payable_usd_e4, 'postedPayable', s.payable,
+    'book', c.book_id)::text AS found
+FROM claims AS c
+LEFT JOIN (
+    SELECT e.shard, e.book_id, e.claim_id,
+        sum(p.amount) FILTER (WHERE p.account = 'frozen') AS frozen,
+        sum(p.amount) FILTER (WHERE p.account = 'payable') AS payable
+    FROM entries AS e
+    INNER JOIN postings AS p USING (shard, book_id, height)
+    WHERE e.claim_id IS NOT NULL
+    GROUP BY e.shard, e.book_id, e.claim_id
+) AS s ON s.shard = c.shard AND s.book_id = c.book_id AND s.claim_id = c.claim_id
+WHERE c.frozen_usd_e4 <> coalesce(s.frozen, 0) OR c.payable_usd_e4 <> coalesce(s.payable, 0)
+LIMIT 20;
+
+-- name: heads_agree :many ()
+-- A book's head row knows its last entry, its last event and how many claims wait.
+SELECT json_build_object('book', h.book_id, 'height', h.height, 'entries', e.entries,
+    'eventNumber', h.event_number, 'events', v.events, 'waiting', h.waiting,
+    'claimsWaiting', c.waiting)::text AS found
+FROM heads AS h
+LEFT JOIN (
+    SELECT shard, book_id, count(*) AS entries, max(height) AS height
+    FROM entries
+    GROUP BY shard, book_id
+) AS e ON e.shard = h.shard AND e.book_id = h.book_id
+LEFT JOIN (
+    SELECT shard, book_id, count(*) AS events, max(number) AS number
+    FROM events
+    GROUP BY shard, book_id
+) AS v ON v.shard = h.shard AND v.book_id = h.book_id
+LEFT JOIN (
+    SELECT shard, book_id, count(*) AS waiting
+    FROM claims
+    WHERE missing_usd_e4 > 0
+    GROUP BY shard, book_id
+) AS c ON c.shard = h.shard AND c.book_id = h.book_id
+WHERE h.height <> coalesce(e.entries, 0) OR h.height <> coalesce(e.height, 0)
+    OR h.event_number <> coalesce(v.events, 0) OR h.event_number <> coalesce(v.number, 0)
+    OR h.waiting <> coalesce(c.waiting, 0)
+LIMIT 20;
+
+-- name: counters_agree :many ()
+-- The counters of the fee summary are the sums over their entries.
+SELECT json_build_object('book', h.book_id, 'gross', h.gross_volume_usd_e4, 'postedGross',
+    s.gross, 'fees', h.platform_fees_usd_e4 + h.flat_fees_usd_e4, 'postedFees', s.fees,
+    'returned', h.returned_usd_e4, 'postedReturned', s.returned)::text AS found
+FROM heads AS h
+LEFT JOIN (
+    SELECT e.shard, e.book_id,
+        sum(-p.amount) FILTER (
+            WHERE e.type = 'capture' AND (p.account = 'fx' OR p.account LIKE 'provider:%')
+        ) AS gross,
+        sum(p.amount) FILTER (WHERE e.type = 'capture' AND p.account = 'fees') AS fees,
+        sum(p.amount) FILTER (WHERE e.type = 'dispute_fee' AND p.account = 'fees') AS disputes,
+        sum(p.amount) FILTER (
+            WHERE e.type IN ('release', 'reverse')
+            AND (p.account = 'fx' OR p.account LIKE 'provider:%')
+        ) AS returned
+    FROM entries AS e
+    INNER JOIN postings AS p USING (shard, book_id, height)
+    WHERE p.currency = 'USD' AND e.type IN ('capture', 'dispute_fee', 'release', 'reverse')
+    GROUP BY e.shard, e.book_id
+) AS s ON s.shard = h.shard AND s.book_id = h.book_id
+WHERE h.gross_volume_usd_e4 <> coalesce(s.gross, 0)
+    OR h.platform_fees_usd_e4 + h.flat_fees_usd_e4 <> coalesce(s.fees, 0)
+    OR h.dispute_fees_usd_e4 <> coalesce(s.disputes, 0)
+    OR h.returned_usd_e4 <> coalesce(s.returned, 0)
+LIMIT 20;
+
+-- name: events_gapless :many ()
+-- A book's events are numbered without a gap.
+SELECT json_build_object('book', s.book_id, 'number', s.number, 'before', s.before)::text AS found
+FROM (
+    SELECT v.book_id, v.number,
+        lag(v.number, 1, 0::bigint) OVER (PARTITION BY v.shard, v.book_id ORDER BY v.number)
+            AS before
+    FROM events AS v
+) AS s
+WHERE s.number <> s.before + 1
+LIMIT 20;
+
+-- name: versions_gapless :many ()
+-- Each object has one event for each of its versions, and the last tells its status.
+SELECT json_build_object('object', o.object_id, 'version', o.version, 'events', v.events,
+    'last', v.last, 'status', o.status, 'told', v.told)::text AS found
+FROM (
+    SELECT shard, book_id, claim_id AS object_id, version, status FROM claims
+    UNION ALL
+    SELECT shard, book_id, payment_id AS object_id, version, status FROM payments
+) AS o
+LEFT JOIN (
+    SELECT shard, book_id, object_id, count(*) AS events, max(version) AS last,
+        (array_agg(to_status ORDER BY version DESC))[1] AS told
+    FROM events
+    WHERE version IS NOT NULL
+    GROUP BY shard, book_id, object_id
+) AS v ON v.shard = o.shard AND v.book_id = o.book_id AND v.object_id = o.object_id
+WHERE o.version IS DISTINCT FROM v.events OR o.version IS DISTINCT FROM v.last
+    OR o.status IS DISTINCT FROM v.told
+LIMIT 20;
+
+-- name: one_reference_each :many ()
+-- A claim has one reference for each generation, and no two claims share one.
+SELECT json_build_object('reference', t.reference, 'claims', count(DISTINCT t.claim_id),
+    'generations', count(DISTINCT (t.claim_id, t.generation)))::text AS found
+FROM attempts AS t
+GROUP BY t.shard, t.provider, t.provider_account, t.reference
+HAVING count(DISTINCT (t.claim_id, t.generation)) > 1
+LIMIT 20;
+
+-- name: releases_have_facts :many ()
+-- Money left only on a fact of the provider's that says so.
+SELECT json_build_object('claim', c.claim_id, 'status', c.status)::text AS found
+FROM claims AS c
+WHERE c.status IN ('released', 'reversed')
+    AND NOT EXISTS (
+        SELECT FROM facts AS f
+        WHERE f.shard = c.shard AND f.object_id = c.claim_id
+            AND f.type IN ('refund.settled', 'refund.returned') AND f.applied_at IS NOT NULL
+    )
+LIMIT 20;
+
+-- name: waiting_are_served :many ()
+-- No claim waits for funds while its book has some, unless the next commit is on its way.
+SELECT json_build_object('book', h.book_id, 'waiting', h.waiting, 'available', a.balance)::text
+    AS found
+FROM heads AS h
+INNER JOIN accounts AS a
+    ON a.shard = h.shard AND a.book_id = h.book_id AND a.currency = 'USD'
+    AND a.name = 'available'
+WHERE h.waiting > 0 AND a.balance > 0 AND NOT h.top_up_due
+LIMIT 20;
+
+-- name: count_rows :one ()
+-- What the audit covers.
+SELECT (SELECT count(*) FROM heads) AS books, (SELECT count(*) FROM payments) AS payments,
+    (SELECT count(*) FROM claims) AS claims, (SELECT count(*) FROM entries) AS entries,
+    (SELECT count(*) FROM postings) AS postings, (SELECT count(*) FROM events) AS events;
+
+-- name: read_chain :many ()
+-- All entries with their postings, book by book and in order, for the hash chain.
+SELECT e.book_id, e.height, e.entry_id, e.type, e.cause, e.payment_id, e.claim_id, e.created_at,
+    e.effective_at, e.previous_hash, e.hash, p.currency, p.account, p.seq, p.amount,
+    p.balance_after
+FROM entries AS e
+LEFT JOIN postings AS p USING (shard, book_id, height)
+ORDER BY e.shard, e.book_id, e.height, p.leg;
+
+-- name: read_heads :many ()
+-- The last hash that each book knows of.
+SELECT book_id, height, hash
+FROM heads
+ORDER BY shard, book_id;
