@@ -1,0 +1,1 @@
+"""Where a book's money sits, and how it moves between its buckets."""

@@ -1,0 +1,224 @@
+"""How money moves between a book's buckets: freezing, giving back, topping up, paying debt down.
+
+Pure. A claim freezes what it can, in a fixed order: its payment's own unsettled part, that
+payment's own reserve, then `available`, then the book's credit line; what is missing makes it
+wait. Each later credit serves the waiting claims by deadline and age before debt is paid down,
+and while any claim waits no newer one takes from what belongs to the whole book.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from clawback.currencies import USD
+from clawback.errors import Refused
+from clawback.ids import PaymentId
+from clawback.lanes.command import AccountName, Command, Decide, Decided, Reads
+from clawback.lanes.records import Claim, Payment
+from clawback.lanes.state import Draft
+from clawback.ledger import accounts as a
+from clawback.ledger import entries
+
+replace = msgspec.structs.replace
+
+CLOCK = "clock"
+
+FREEZE_ACCOUNTS = tuple(
+    AccountName(USD, name) for name in (a.PENDING, a.RESERVE, a.AVAILABLE, a.DEBT, a.FROZEN)
+)
+"""The accounts that a freeze may touch."""
+
+
+def cause(claim: Claim, step: str, number: int = 0) -> str:
+    """The one name of a movement: claim, round, step and number; it makes one entry, ever."""
+    return f"{claim.claim_id}:{claim.round}:{step}:{number}"
+
+
+def offers(draft: Draft, payment: Payment, *, from_book: bool) -> entries.Sources:
+    """What a claim on this payment may freeze, in order; `from_book` includes shared money."""
+    own = ((a.PENDING, payment.pending_usd_e4), (a.RESERVE, payment.reserve_usd_e4))
+    if not from_book:
+        return own
+    credit_e4 = max(0, draft.book.credit_line_usd_e4 + draft.balance(a.DEBT))
+    return (*own, (a.AVAILABLE, draft.balance(a.AVAILABLE)), (a.DEBT, credit_e4))
+
+
+def freeze(draft: Draft, claim: Claim, *, from_book: bool) -> Claim:
+    """Set aside for the claim as much of what it misses as there is; returns it changed.
+
+    The payment's own parts are lowered with it. Writes no entry if there is nothing to take.
+    """
+    payment = draft.known_payment(claim.payment_id)
+    taken = entries.take(claim.missing_usd_e4, offers(draft, payment, from_book=from_book))
+    if not taken:
+        return claim
+    draft.post(
+        entries.freeze(taken),
+        cause(claim, "freeze", claim.freezes + 1),
+        payment_id=claim.payment_id,
+        claim_id=claim.claim_id,
+    )
+    got = dict(taken)
+    draft.put_payment(
+        replace(
+            payment,
+            pending_usd_e4=payment.pending_usd_e4 - got.get(a.PENDING, 0),
+            reserve_usd_e4=payment.reserve_usd_e4 - got.get(a.RESERVE, 0),
+        )
+    )
+    total_e4 = sum(got.values())
+    return replace(
+        claim,
+        frozen_usd_e4=claim.frozen_usd_e4 + total_e4,
+        missing_usd_e4=claim.missing_usd_e4 - total_e4,
+        sources=claim.sources + taken,
+        freezes=claim.freezes + 1,
+    )
+
+
+def give_back(draft: Draft, claim: Claim, kind: str, amount_e4: int) -> Claim:
+    """Return what was frozen (or is payable) to where it came from, last taken first.
+
+    A part whose payment has settled, or whose reserve was released, goes to `available`; debt is
+    never raised above zero, the rest goes to `available` too. The caller serves waiting claims.
+    """
+    payment = draft.known_payment(claim.payment_id)
+    kept, back = entries.untake(amount_e4, claim.sources)
+    bucket = a.PAYABLE if claim.status == "approved" else a.FROZEN
+    places: dict[str, int] = {}
+    for source, part_e4 in back:
+        for place, share_e4 in _places(draft, payment, source, part_e4, places):
+            places[place] = places.get(place, 0) + share_e4
+    draft.post(
+        entries.give_back(kind, bucket, tuple(places.items())),
+        cause(claim, kind),
+        payment_id=claim.payment_id,
+        claim_id=claim.claim_id,
+    )
+    draft.put_payment(
+        replace(
+            payment,
+            pending_usd_e4=payment.pending_usd_e4 + places.get(a.PENDING, 0),
+            reserve_usd_e4=payment.reserve_usd_e4 + places.get(a.RESERVE, 0),
+        )
+    )
+    if bucket == a.PAYABLE:
+        return replace(claim, payable_usd_e4=claim.payable_usd_e4 - amount_e4, sources=kept)
+    return replace(claim, frozen_usd_e4=claim.frozen_usd_e4 - amount_e4, sources=kept)
+
+
+def _places(
+    draft: Draft, payment: Payment, source: str, part_e4: int, so_far: dict[str, int]
+) -> tuple[tuple[str, int], ...]:
+    """Where a part that came from `source` goes back to, as it stands today."""
+    if source == a.PENDING:
+        return ((a.PENDING if payment.settled_at is None else a.AVAILABLE, part_e4),)
+    if source == a.RESERVE:
+        is_held = payment.reserve_release_at is not None
+        return ((a.RESERVE if is_held else a.AVAILABLE, part_e4),)
+    if source == a.DEBT:
+        owed_e4 = -draft.balance(a.DEBT) - so_far.get(a.DEBT, 0)
+        repaid_e4 = min(part_e4, max(0, owed_e4))
+        return ((a.DEBT, repaid_e4), (a.AVAILABLE, part_e4 - repaid_e4))
+    return ((source, part_e4),)
+
+
+class TopUp(Command, frozen=True, kw_only=True):
+    """Serve the waiting claims that one commit could not serve."""
+
+    def reads(self) -> Reads:
+        """The shared accounts; the waiting claims are discovered."""
+        return Reads(accounts=FREEZE_ACCOUNTS)
+
+
+def decide_top_up(draft: Draft, command: Command, now: datetime) -> Refused | Decided:  # noqa: ARG001
+    """Go on serving; refuses nothing."""
+    draft.set_head(top_up_due=False)
+    return Decided(follow_up=serve_waiting(draft))
+
+
+def serve_waiting(
+    draft: Draft, *, payment_id: PaymentId | None = None
+) -> tuple[Command, ...]:
+    """After a credit: top waiting claims up, then pay debt down; returns what is left to do.
+
+    `payment_id` names a payment that got its own money back. At most 200 claims a commit.
+    """
+    if draft.head.waiting:
+        if payment_id is not None:
+            for claim in draft.claims_of(payment_id):
+                if claim.missing_usd_e4 > 0:
+                    _top_up(draft, claim, from_book=False)
+        _top_up_all(draft)
+    if not draft.head.waiting:
+        _recover_debt(draft)
+    elif draft.balance(a.AVAILABLE) > 0:
+        draft.set_head(top_up_due=True)
+        return (TopUp(),)
+    return ()
+
+
+def _top_up_all(draft: Draft) -> None:
+    waiting = draft.waiting()
+    draft.need_payments(tuple(claim.payment_id for claim in waiting))
+    for claim in waiting:
+        if not any(amount_e4 > 0 for _, amount_e4 in _shared(draft)):
+            return
+        _top_up(draft, claim, from_book=True)
+
+
+def _shared(draft: Draft) -> entries.Sources:
+    credit_e4 = max(0, draft.book.credit_line_usd_e4 + draft.balance(a.DEBT))
+    return ((a.AVAILABLE, draft.balance(a.AVAILABLE)), (a.DEBT, credit_e4))
+
+
+def _top_up(draft: Draft, claim: Claim, *, from_book: bool) -> None:
+    topped = freeze(draft, claim, from_book=from_book)
+    if topped is claim:
+        return
+    topped = queued(replace(topped, version=claim.version + 1, updated_at=draft.now), draft.now)
+    draft.put_claim(topped)
+    draft.tell(
+        "claim.updated", topped, actor=CLOCK, from_status=claim.status, movement="freeze"
+    )
+
+
+def _recover_debt(draft: Draft) -> None:
+    recovered_e4 = min(draft.balance(a.AVAILABLE), -draft.balance(a.DEBT))
+    if recovered_e4 > 0:
+        number = draft.head.height + 1
+        draft.post(entries.debt_recovery(recovered_e4), f"debt_recovery:{number}")
+
+
+def pending_reason(claim: Claim) -> str | None:
+    """What an open claim waits for: the first that applies (contract, section 8.2)."""
+    if claim.status == "approved":
+        return "provider_unknown" if claim.provider_state == "unknown" else "processing"
+    if claim.status != "pending":
+        return None
+    if claim.kind != "user_dispute" and claim.evidence_submitted_at is None:
+        return "awaiting_evidence"
+    if claim.payer_fields and claim.payer_details is None:
+        return "awaiting_payer_details"
+    if claim.approval_required and claim.approved_by is None:
+        return "awaiting_approval"
+    return "awaiting_funds" if claim.missing_usd_e4 > 0 else "processing"
+
+
+def queued(claim: Claim, now: datetime) -> Claim:
+    """The claim with its waiting reason, due now if the worker can go on with it.
+
+    A refund that waits is due at its nearest deadline, when it fails unsent.
+    """
+    reason = pending_reason(claim)
+    if claim.status != "pending":
+        return replace(claim, pending_reason=reason)
+    if reason == "processing" and claim.kind == "user_dispute":
+        return replace(claim, pending_reason=reason, due_at=now)
+    deadlines = [
+        at for at in (claim.refund_deadline_at, claim.payer_details_due_at) if at is not None
+    ]
+    return replace(claim, pending_reason=reason, due_at=min(deadlines, default=None))
+
+
+DECIDE: dict[type, Decide] = {TopUp: decide_top_up}

@@ -1,0 +1,1 @@
+"""Claims: every demand on a payment, of which a refund is one kind."""

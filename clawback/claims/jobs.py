@@ -1,0 +1,152 @@
+"""What is done when a claim is due: one step towards the provider, and what came of it.
+
+The attempt is committed before the first byte leaves and no transaction is open during the call.
+A worker that dies leaves an attempt whose lease runs out; the next one looks the reference up
+before anything is sent again. An outcome is kept in memory until its commit is certain.
+"""
+
+import asyncio
+from datetime import datetime
+from typing import Final, assert_never
+
+import structlog
+
+from clawback import clock
+from clawback.claims.fold import AttemptStarted, RecordOutcome, Report, StartAttempt
+from clawback.errors import InternalError, Overloaded, Refused, Unavailable
+from clawback.ids import ClaimId, opaque
+from clawback.lanes.lane import Lanes
+from clawback.lanes.records import Attempt, Claim, Payment
+from clawback.providers import port
+from clawback.route import Answer, BookRef
+
+LEASE_SECONDS: Final = 30
+_DONE: Final = Answer(204, b"")
+
+log = structlog.get_logger()
+
+
+async def send_refund(
+    lanes: Lanes, provider: port.Provider, book: BookRef, claim_id: ClaimId, offset_seconds: int
+) -> None:
+    """Take the next step of a due claim, call its provider if there is cause, note the outcome."""
+    started: list[AttemptStarted] = []
+    outcome = await lanes.submit(
+        book,
+        StartAttempt(
+            claim_id=claim_id,
+            attempt_id=opaque("att_"),
+            real_now=clock.real_now(),
+            lease_seconds=LEASE_SECONDS,
+            actor="worker",
+        ),
+        lambda response: started.append(response) or _DONE,
+    )
+    if isinstance(outcome, Refused) or not started or started[-1].attempt is None:
+        return
+    claim, payment, attempt = started[-1].claim, started[-1].payment, started[-1].attempt
+    book_time = clock.book_time(clock.real_now(), offset_seconds)
+    found = await _call(provider, book, claim, payment, attempt, book_time)
+    await _note(
+        lanes,
+        book,
+        RecordOutcome(
+            claim_id=claim_id,
+            number=attempt.number,
+            report=report(found),
+            fact_id=opaque("fct_"),
+            real_now=clock.real_now(),
+            actor=f"provider:{claim.provider}",
+        ),
+    )
+
+
+async def _call(
+    provider: port.Provider,
+    book: BookRef,
+    claim: Claim,
+    payment: Payment,
+    attempt: Attempt,
+    book_time: datetime,
+) -> port.Found:
+    charge = port.charge_reference(payment.payment_id, book.shard)
+    if attempt.operation == "lookup":
+        return await provider.lookup_refund(
+            port.LookupRequest(
+                book=book.book_id,
+                book_time=book_time,
+                reference=attempt.reference,
+                charge_reference=charge,
+            )
+        )
+    return await provider.refund(
+        port.RefundRequest(
+            book=book.book_id,
+            book_time=book_time,
+            reference=attempt.reference,
+            charge_reference=charge,
+            amount_minor=attempt.amount_minor,
+            currency=attempt.currency,
+            payee=None if claim.payer_details is None else _payee(claim.payer_details),
+        )
+    )
+
+
+def _payee(details: dict[str, str]) -> port.Payee:
+    return port.Payee(
+        rail=details["rail"],
+        holder_name=details.get("holderName"),
+        account=details.get("account"),
+        account_type=details.get("accountType"),
+        bank_code=details.get("bankCode"),
+        document_type=details.get("documentType"),
+        document_id=details.get("documentId"),
+    )
+
+
+def report(found: port.Found) -> Report:
+    """The provider's words as the model folds them."""
+    match found:
+        case port.Accepted():
+            return Report(
+                status="accepted",
+                provider_reference=found.provider_reference,
+                rail_reference=found.rail_reference,
+                amount_minor=found.amount_minor,
+                currency=found.currency,
+                settles_at=found.settles_at,
+            )
+        case port.Settled() | port.Returned():
+            return Report(
+                status="settled" if isinstance(found, port.Settled) else "returned",
+                provider_reference=found.provider_reference,
+                rail_reference=found.rail_reference,
+                amount_minor=found.amount_minor,
+                currency=found.currency,
+                reason=found.reason if isinstance(found, port.Returned) else None,
+            )
+        case port.Declined():
+            return Report(
+                status="declined",
+                provider_reference=found.provider_reference,
+                reason=found.reason,
+            )
+        case port.Unavailable() | port.Unknown():
+            return Report(status=found.outcome, reason=found.reason)
+        case port.Absent():
+            return Report(status="absent")
+        case _:
+            assert_never(found)
+
+
+async def _note(lanes: Lanes, book: BookRef, command: RecordOutcome) -> None:
+    """Bring the outcome to its book; while this process lives it is not lost."""
+    wait = 0.05
+    while True:
+        outcome = await lanes.submit(book, command, lambda _: _DONE)
+        if not isinstance(outcome, Overloaded | Unavailable):
+            break
+        await asyncio.sleep(wait)
+        wait = min(wait * 2, 5.0)
+    if isinstance(outcome, InternalError):
+        log.error("outcome_not_noted", claim_id=command.claim_id, number=command.number)

@@ -1,0 +1,326 @@
+"""Claims: opened, frozen, approved, sent to the provider, released; or ended without money leaving.
+
+Pure. This module holds the refund's half of the transitions (contract, section 8.3): every move
+is a row of `MOVES`, posts its entry, raises the claim's version by one and tells one event. What
+a provider says arrives as an outcome of a numbered attempt or as a notice; both are facts, and
+both go through `fold`, so that order and repetition do not matter.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final, Self
+
+import msgspec
+
+from clawback.balances.model import (
+    FREEZE_ACCOUNTS,
+    freeze,
+    give_back,
+    queued,
+    serve_waiting,
+)
+from clawback.claims.refusals import (
+    ClaimInFlight,
+    ClaimTransitionInvalid,
+    MultipleRefundsNotSupported,
+    PartialRefundNotSupported,
+    PaymentDisputed,
+    PaymentNotRefundable,
+    RefundExceedsRemaining,
+    RefundNotSupported,
+    RefundWindowClosed,
+    RemainingChanged,
+)
+from clawback.currencies import exponent
+from clawback.errors import InvalidAmount, NotFound, Refused
+from clawback.ids import ClaimId, Mint, PaymentId
+from clawback.lanes.command import Command, Decide, Decided, Reads
+from clawback.lanes.records import Claim, Payment
+from clawback.lanes.state import Draft
+from clawback.money import Amount, AmountError
+from clawback.payments.model import usd_e4_of_first
+from clawback.providers.rails import Arrival, Rule, rule_for
+
+replace = msgspec.structs.replace
+
+REFUND: Final = "user_dispute"
+YES: Final = "yes"
+"""A rail can do only what its source says that it can: unknown is never read as yes."""
+
+PENDING, APPROVED, RELEASED = "pending", "approved", "released"
+REJECTED, FAILED, CANCELED, REVERSED = "rejected", "failed", "canceled", "reversed"
+"""Claim statuses (contract, section 8.2)."""
+
+
+class Move(msgspec.Struct, frozen=True):
+    """A row of the transition table: its number in the contract, and what it makes of a claim."""
+
+    number: int
+    kinds: tuple[str, ...]
+    source: str
+    target: str
+    movement: str
+    event: str
+    by: tuple[str, ...]
+
+
+MOVES: Final = (
+    Move(5, (REFUND,), PENDING, APPROVED, "resolve_approved", "claim.approved", ("worker", "key")),
+    Move(8, (REFUND,), APPROVED, RELEASED, "release", "claim.released", ("provider",)),
+    Move(9, (REFUND,), PENDING, REJECTED, "resolve_rejected", "claim.rejected", ("key",)),
+    Move(11, (REFUND,), PENDING, CANCELED, "cancel", "claim.canceled", ("key",)),
+    Move(11, (REFUND,), APPROVED, CANCELED, "cancel", "claim.canceled", ("key",)),
+    Move(13, (REFUND,), APPROVED, FAILED, "fail", "claim.failed", ("provider",)),
+    Move(14, (REFUND,), PENDING, FAILED, "fail", "claim.failed", ("clock",)),
+    Move(15, (REFUND,), RELEASED, REVERSED, "reverse", "claim.reversed", ("provider",)),
+)
+
+
+def move_to(claim: Claim, target: str) -> Move | None:
+    """The move that takes this claim to `target`, or None if there is none."""
+    for move in MOVES:
+        if claim.kind in move.kinds and claim.status == move.source and move.target == target:
+            return move
+    return None
+
+
+class OpenRefund(Command, frozen=True, kw_only=True):
+    """Ask for part or all of a captured payment back."""
+
+    payment_id: PaymentId
+    claim_id: ClaimId
+    amount: Amount | None
+    reason: str | None
+    expected_remaining: Amount | None
+    actor: str
+
+    def reads(self) -> Reads:
+        """The payment and the accounts that a freeze may touch."""
+        return Reads(payments=(self.payment_id,), accounts=FREEZE_ACCOUNTS)
+
+    def minted_anew(self, mint: Mint, unix_ms: int) -> Self:
+        """Another process had this name first."""
+        return replace(self, claim_id=mint.claim(unix_ms))
+
+
+def decide_open_refund(draft: Draft, command: Command, now: datetime) -> Refused | Decided:
+    """Open a claim for what is asked back, frozen as far as the money is there.
+
+    Refuses, in this order: NotFound, InvalidAmount (precision), PaymentNotRefundable,
+    PaymentDisputed, RefundNotSupported, RefundWindowClosed, PartialRefundNotSupported,
+    MultipleRefundsNotSupported, RemainingChanged, RefundExceedsRemaining.
+    """
+    assert isinstance(command, OpenRefund)
+    payment = draft.payment(command.payment_id)
+    if payment is None:
+        return NotFound()
+    places = exponent(payment.currency)
+    try:
+        asked = payment.amount_minor if command.amount is None else command.amount.minor(places)
+        guard = command.expected_remaining
+        expected = payment.remaining_minor if guard is None else guard.minor(places)
+    except AmountError as error:
+        is_guard = command.amount is None or command.amount.scale <= places
+        param = "expectedRemaining" if is_guard else "amount"
+        return InvalidAmount(param=param, rule=error.rule, decimals=error.decimals)
+    rule = rule_for(payment.provider, payment.method, payment.country)
+    refused = _rail_refusal(payment, rule, asked, now) or _amount_refusal(payment, asked, expected)
+    if refused is not None:
+        return refused
+    assert rule is not None, payment.method
+    claim = _opened(draft, payment, rule, command, asked)
+    draft.tell("claim.opened", claim, actor=command.actor, movement="freeze")
+    return Decided(response=claim, object_id=claim.claim_id)
+
+
+def _rail_refusal(
+    payment: Payment, rule: Rule | None, asked: int, now: datetime
+) -> Refused | None:
+    """The state checks of contract 7.1 that come before those of the amount, in its order."""
+    if payment.captured_minor == 0:
+        return PaymentNotRefundable(payment_status=payment.status)
+    if payment.open_dispute_id is not None:
+        return PaymentDisputed(claim_id=payment.open_dispute_id)
+    if rule is None or rule.refund.full != YES:
+        return RefundNotSupported(rail=payment.method)
+    if payment.refund_deadline_at is not None and now > payment.refund_deadline_at:
+        return RefundWindowClosed(deadline_at=payment.refund_deadline_at)
+    if asked < payment.amount_minor and rule.refund.partial != YES:
+        return PartialRefundNotSupported(rail=payment.method)
+    limit = max_refunds(rule)
+    if limit is not None and payment.refunds_used >= limit:
+        return MultipleRefundsNotSupported(max_refunds=limit)
+    return None
+
+
+def max_refunds(rule: Rule) -> int | None:
+    """How many refunds of one payment the rail takes; None is any number, unknown is one."""
+    return rule.refund.max if rule.refund.multiple == YES else 1
+
+
+def latest_arrival(rule: Rule, now: datetime) -> datetime | None:
+    """When a refund sent now has reached the payer at the latest; None where nobody says."""
+    arrival = rule.arrival
+    if not isinstance(arrival, Arrival):
+        return None
+    if arrival.max_minutes is not None and arrival.max_days == 0:
+        return now + timedelta(minutes=arrival.max_minutes)
+    return now + timedelta(days=arrival.max_days)
+
+
+def _amount_refusal(payment: Payment, asked: int, expected: int) -> Refused | None:
+    remaining = payment.remaining_minor
+    if expected != remaining:
+        return RemainingChanged(
+            expected_minor=expected, remaining_minor=remaining, currency=payment.currency
+        )
+    if asked > remaining:
+        return RefundExceedsRemaining(
+            remaining_minor=remaining,
+            captured_minor=payment.captured_minor,
+            claimed_minor=payment.claimed_minor + payment.forced_minor,
+            currency=payment.currency,
+        )
+    return None
+
+
+def _opened(
+    draft: Draft, payment: Payment, rule: Rule, command: OpenRefund, asked: int
+) -> Claim:
+    """The new claim with its share of the cap, frozen as far as there is money."""
+    before_minor = payment.claimed_minor + payment.forced_minor
+    worth = max(0, usd_e4_of_first(before_minor + asked, payment) - payment.claimed_usd_e4)
+    threshold = draft.book.approval_threshold_usd_e4
+    deadline, now = payment.refund_deadline_at, draft.now
+    details_due = None
+    if rule.payer_fields:
+        details_due = min(now + timedelta(days=30), deadline or now + timedelta(days=30))
+    claim = Claim(
+        claim_id=command.claim_id,
+        book_id=draft.book.book_id,
+        payment_id=payment.payment_id,
+        shop_id=payment.shop_id,
+        kind=REFUND,
+        status=PENDING,
+        pending_reason=None,
+        amount_minor=asked,
+        currency=payment.currency,
+        amount_usd_e4=worth,
+        claimed_before_minor=before_minor,
+        claimed_before_usd_e4=payment.claimed_usd_e4,
+        claimed_share_minor=asked,
+        missing_usd_e4=worth,
+        reason=command.reason,
+        approval_required=threshold is not None and worth >= threshold,
+        requested_by=command.actor,
+        provider=payment.provider,
+        provider_account=payment.provider_account,
+        payer_fields=rule.payer_fields,
+        payer_details_due_at=details_due,
+        refund_deadline_at=deadline,
+        expected_by=latest_arrival(rule, now),
+        created_at=now,
+        updated_at=now,
+    )
+    draft.put_payment(
+        replace(
+            payment,
+            claimed_minor=payment.claimed_minor + asked,
+            claimed_usd_e4=payment.claimed_usd_e4 + worth,
+            refunds_used=payment.refunds_used + 1,
+            updated_at=now,
+        )
+    )
+    claim = freeze(draft, claim, from_book=draft.head.waiting == 0)
+    return draft.put_claim(queued(claim, now))
+
+
+class CancelRefund(Command, frozen=True, kw_only=True):
+    """Withdraw a refund that has not been sent."""
+
+    claim_id: ClaimId
+    reason: str | None
+    actor: str
+
+    def reads(self) -> Reads:
+        """The claim; its payment and accounts are discovered."""
+        return Reads(claims=(self.claim_id,), accounts=FREEZE_ACCOUNTS)
+
+
+def decide_cancel_refund(draft: Draft, command: Command, now: datetime) -> Refused | Decided:
+    """End it and give the money back. Refuses: NotFound, ClaimTransitionInvalid, ClaimInFlight."""
+    assert isinstance(command, CancelRefund)
+    claim = draft.claim(command.claim_id)
+    if claim is None:
+        return NotFound()
+    if move_to(claim, CANCELED) is None:
+        return invalid_transition(claim)
+    if claim.attempts:
+        return ClaimInFlight(attempt_id=draft.attempts_of(claim.claim_id)[-1].attempt_id)
+    claim = ended(draft, claim, CANCELED, "canceled_by_merchant", command.actor, command.reason)
+    return Decided(response=claim, follow_up=serve_waiting(draft, payment_id=claim.payment_id))
+
+
+def invalid_transition(claim: Claim) -> Refused:
+    """The refusal of an action that the claim's kind or status does not allow."""
+    allowed = tuple(
+        move.target for move in MOVES if claim.kind in move.kinds and claim.status == move.source
+    )
+    return ClaimTransitionInvalid(
+        kind=claim.kind,
+        claim_status=claim.status,
+        pending_reason=claim.pending_reason,
+        allowed=allowed,
+    )
+
+
+def ended(
+    draft: Draft, claim: Claim, status: str, resolution: str, actor: str, note: str | None = None
+) -> Claim:
+    """End an open claim without money leaving: its money and its share of the cap go back."""
+    move = move_to(claim, status)
+    assert move is not None, (claim.claim_id, claim.status, status)
+    held_e4 = claim.frozen_usd_e4 + claim.payable_usd_e4
+    after = give_back(draft, claim, move.movement, held_e4)
+    after = closed(draft, after, status, resolution)
+    draft.tell(
+        move.event, after, actor=actor, from_status=claim.status, movement=move.movement, note=note
+    )
+    return after
+
+
+def closed(draft: Draft, claim: Claim, status: str, resolution: str) -> Claim:
+    """The claim counts for nothing any more: its shares of the cap are taken back."""
+    payment = draft.known_payment(claim.payment_id)
+    draft.put_payment(
+        replace(
+            payment,
+            claimed_minor=payment.claimed_minor - claim.claimed_share_minor,
+            forced_minor=payment.forced_minor - claim.forced_share_minor,
+            claimed_usd_e4=max(0, payment.claimed_usd_e4 - claim.amount_usd_e4),
+            refunds_used=payment.refunds_used - (1 if claim.kind == REFUND else 0),
+            updated_at=draft.now,
+        )
+    )
+    return draft.put_claim(
+        replace(
+            claim,
+            status=status,
+            resolution=resolution,
+            pending_reason=None,
+            version=claim.version + 1,
+            claimed_share_minor=0,
+            forced_share_minor=0,
+            missing_usd_e4=0,
+            needs_review=False,
+            provider_state=None,
+            due_at=None,
+            updated_at=draft.now,
+            resolved_at=claim.resolved_at or draft.now,
+        )
+    )
+
+
+DECIDE: Final[dict[type, Decide]] = {
+    OpenRefund: decide_open_refund,
+    CancelRefund: decide_cancel_refund,
+}

@@ -1,0 +1,1 @@
+"""Payments: taken through a provider, captured whole, settled when due."""

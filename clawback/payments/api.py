@@ -1,0 +1,512 @@
+"""The calls on payments: create, get, list, the methods that can be charged, simulate.
+
+A payment is stored before its provider is called and its answer after; a retry under the same
+Idempotency-Key waits for that payment or resumes it, and never makes another (contract, 4).
+"""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal, cast
+
+import msgspec
+
+from clawback import clock
+from clawback.db import queries
+from clawback.currencies import USD_E4, Currency, exponent
+from clawback.errors import (
+    IdempotencyInProgress,
+    InvalidAmount,
+    NotFound,
+    Refused,
+    Unavailable,
+)
+from clawback.ids import PaymentId, is_well_formed
+from clawback.lanes.records import Payment, PaymentDetails
+from clawback.lanes.state import BookState
+from clawback.money import Amount, AmountError, major, positive, rounded_ratio, usd
+from clawback.payments import jobs
+from clawback.payments.model import (
+    CHARGE_LEASE,
+    UNPAID,
+    ChargeTaken,
+    CreatePayment,
+    RecordCharge,
+    TakeCharge,
+)
+from clawback.payments.refusals import (
+    AmountOutOfRange,
+    FieldInvalid,
+    FieldMissing,
+    MissingRequiredFields,
+    PaymentMethodUnavailable,
+    SimulateNotPossible,
+)
+from clawback.providers import port
+from clawback.providers.methods import Method, load_methods
+from clawback.route import Answer, BodyT, Call, NoBody, NoQuery, QueryT, Route
+
+SIMULATE: Final = (
+    "paid",
+    "failed",
+    "expired",
+    "slow_payment",
+    "chargeback",
+    "inquiry",
+    "med",
+)
+MAX_USD: Final = 100_000
+POLL_SECONDS: Final = 0.1
+WAIT_SECONDS: Final = 5.0
+CHARGE_SECONDS: Final = 9.5
+
+SQL: Final = queries.load(__package__, "queries.sql")
+
+_ENCODER: Final = msgspec.json.Encoder()
+_ROW: Final = msgspec.json.Decoder(Payment)
+
+Text120 = Annotated[str, msgspec.Meta(max_length=120)]
+Text254 = Annotated[str, msgspec.Meta(max_length=254)]
+Text32 = Annotated[str, msgspec.Meta(max_length=32)]
+Text16 = Annotated[str, msgspec.Meta(max_length=16)]
+Text64 = Annotated[str, msgspec.Meta(max_length=64)]
+OrderId = Annotated[str, msgspec.Meta(max_length=128)]
+Address = Annotated[str, msgspec.Meta(max_length=2048, pattern=r"^https://[^\s]+$")]
+MetaKey = Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
+MetaValue = Annotated[str, msgspec.Meta(max_length=500)]
+Metadata = Annotated[dict[MetaKey, MetaValue], msgspec.Meta(max_length=20)]
+
+
+class CreateBody(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
+):
+    """Fields of POST /payments. `amount` is in USD."""
+
+    amount: Amount
+    payment_method_id: Text64 | None = None
+    payment_method: Text64 | None = None
+    country: Text16 | None = None
+    user_name: Text120 | None = None
+    user_email: Text254 | None = None
+    user_phone: Text32 | None = None
+    document_type: Text16 | None = None
+    document_id: Text32 | None = None
+    merchant_order_id: OrderId | None = None
+    return_url: Address | None = None
+    metadata: Metadata | None = None
+
+
+class Fees(msgspec.Struct, frozen=True):
+    """What the payment cost, in USD."""
+
+    platform: msgspec.Raw
+    provider: int
+    network: int
+    total: msgspec.Raw
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """When captured money becomes available."""
+
+    type: str
+    delay: str
+    status: str
+    at: str | None
+
+
+class PaymentWire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+    """A payment as every call and event shows it (contract, section 6.1)."""
+
+    id: str
+    transaction_id: str
+    status: str
+    version: int
+    amount: msgspec.Raw
+    currency: str
+    amount_local: msgspec.Raw
+    currency_local: str
+    fx_rate: msgspec.Raw
+    fx_rate_at: str
+    fx_source: str
+    amount_claimed: msgspec.Raw
+    remaining: msgspec.Raw
+    amount_refunded: msgspec.Raw
+    amount_charged_back: msgspec.Raw
+    disputed: bool
+    open_dispute_id: str | None
+    country: str
+    payment_method_id: str
+    payment_method: str
+    provider: str
+    provider_reference: str | None
+    rail_reference: str | None
+    payment_data: dict[str, str] | None
+    expires_at: str | None
+    failure_code: str | None
+    failure_message: str | None
+    fees: Fees
+    settlement: Settlement
+    merchant_order_id: str | None
+    user_name: str | None
+    user_email: str | None
+    user_phone: str | None
+    document_type: str | None
+    document_id: str | None
+    return_url: str | None
+    metadata: dict[str, str]
+    refund_deadline_at: str | None
+    completed_at: str | None
+    created_at: str
+    updated_at: str
+    shop_id: str
+    mode: str
+
+
+def show(payment: Payment, mode: str) -> PaymentWire:
+    """The payment in wire words and major units."""
+    details = msgspec.json.decode(payment.details, type=PaymentDetails)
+    places = exponent(payment.currency)
+    fee = usd(payment.percent_fee_usd_e4 + payment.flat_fee_usd_e4)
+    data = payment.payment_data
+    return PaymentWire(
+        id=payment.payment_id,
+        transaction_id=payment.payment_id,
+        status=payment.status,
+        version=payment.version,
+        amount=usd(payment.amount_usd_e4),
+        currency="USD",
+        amount_local=major(payment.amount_minor, places),
+        currency_local=payment.currency,
+        fx_rate=msgspec.Raw(details.fx_rate.encode()),
+        fx_rate_at=clock.wire_time(details.fx_at),
+        fx_source=details.fx_source,
+        amount_claimed=major(payment.claimed_minor + payment.forced_minor, places),
+        remaining=major(payment.remaining_minor, places),
+        amount_refunded=major(payment.refunded_minor, places),
+        amount_charged_back=major(payment.charged_back_minor, places),
+        disputed=payment.open_dispute_id is not None,
+        open_dispute_id=payment.open_dispute_id,
+        country=payment.country,
+        payment_method_id=payment.method_id,
+        payment_method=payment.method,
+        provider=payment.provider,
+        provider_reference=payment.provider_reference,
+        rail_reference=payment.rail_reference,
+        payment_data=None if data is None else {"method": payment.method, **data},
+        expires_at=clock.maybe_wire_time(payment.expires_at),
+        failure_code=payment.failure_code,
+        failure_message=payment.failure_message,
+        fees=Fees(platform=fee, provider=0, network=0, total=fee),
+        settlement=Settlement(
+            type="delayed",
+            delay=f"{details.settle_hours}h",
+            status="settled" if payment.settled_at is not None else "pending",
+            at=clock.maybe_wire_time(payment.settled_at or payment.settle_at),
+        ),
+        merchant_order_id=payment.merchant_order_id,
+        user_name=details.user_name,
+        user_email=details.user_email,
+        user_phone=details.user_phone,
+        document_type=details.document_type,
+        document_id=details.document_id,
+        return_url=details.return_url,
+        metadata=details.metadata,
+        refund_deadline_at=clock.maybe_wire_time(payment.refund_deadline_at),
+        completed_at=clock.maybe_wire_time(payment.completed_at),
+        created_at=clock.wire_time(payment.created_at),
+        updated_at=clock.wire_time(payment.updated_at),
+        shop_id=payment.shop_id,
+        mode=mode,
+    )
+
+
+def render_payment(payment: Payment, mode: str) -> bytes:
+    """The payment as JSON."""
+    return _ENCODER.encode(show(payment, mode))
+
+
+def render_event_object(payment: Payment, state: BookState) -> bytes:
+    """The payment as an event's `data.object`."""
+    return render_payment(payment, state.book.mode)
+
+
+# POST /payments
+
+
+class _Chosen(msgspec.Struct, frozen=True):
+    """What a request to pay comes to: the method, where, and how much."""
+
+    method: Method
+    country: str
+    currency: Currency
+    amount_usd_e4: int
+    amount_minor: int
+    rate_e4: int
+
+
+def _choose(body: CreateBody) -> _Chosen | Refused:
+    """Find the method and compute what the payer pays; refuses in the contract's order."""
+    catalogue = load_methods()
+    if body.payment_method_id is None and body.payment_method is None:
+        return FieldMissing(param="paymentMethodId")
+    country = None if body.country is None else catalogue.alpha2(body.country.upper())
+    method = _find_method(body, country)
+    if isinstance(method, FieldMissing | FieldInvalid):
+        return method
+    if body.country is None and isinstance(method, Method) and len(method.countries) != 1:
+        return FieldMissing(param="country")
+    try:
+        amount_e4 = positive(body.amount, maximum=MAX_USD, inclusive=True).minor(2) * 100
+    except AmountError as error:
+        return InvalidAmount(
+            param="amount", rule=error.rule, maximum=error.maximum, decimals=error.decimals
+        )
+    if isinstance(method, Refused):
+        return method
+    country = country or (method.countries[0] if body.country is None else None)
+    if country is None or country not in method.countries:
+        return PaymentMethodUnavailable(param="country", reason="not_in_this_country")
+    return missing_fields(body, method) or _priced(method, country, amount_e4)
+
+
+def _priced(method: Method, country: str, amount_e4: int) -> _Chosen | Refused:
+    """The local amount at the sandbox's fixed rate, half to even."""
+    catalogue = load_methods()
+    currency = catalogue.currency_of(country)
+    rate_e4 = catalogue.rate_e4[currency]
+    local = rounded_ratio(amount_e4 * rate_e4 * 10 ** exponent(currency), 10 ** (USD_E4 + 4))
+    if local == 0 or not method.min_usd_e4 <= amount_e4 <= method.max_usd_e4:
+        return AmountOutOfRange(
+            param="amount", min_usd_e4=method.min_usd_e4, max_usd_e4=method.max_usd_e4
+        )
+    return _Chosen(method, country, currency, amount_e4, local, rate_e4)
+
+
+def _find_method(body: CreateBody, country: str | None) -> Method | Refused:
+    catalogue = load_methods()
+    if body.payment_method_id is not None:
+        method = catalogue.by_id(body.payment_method_id)
+        if method is None:
+            return PaymentMethodUnavailable(param="paymentMethodId", reason="unknown_method")
+        if body.payment_method is not None and body.payment_method != method.slug:
+            return FieldInvalid(param="paymentMethod")
+        return method
+    if body.country is None:
+        return FieldMissing(param="country")
+    slug = cast("str", body.payment_method)
+    found = None if country is None else catalogue.by_slug(slug, country)
+    return found or PaymentMethodUnavailable(param="paymentMethod", reason="unknown_method")
+
+
+def missing_fields(body: CreateBody, method: Method) -> Refused | None:
+    given = {
+        "userName": body.user_name,
+        "userEmail": body.user_email,
+        "userPhone": body.user_phone,
+        "documentType": body.document_type,
+        "documentId": body.document_id,
+    }
+    missing = tuple(field for field in method.required_fields if not given[field.key])
+    if not missing:
+        return None
+    return MissingRequiredFields(missing=tuple((f.key, f.type, f.label) for f in missing))
+
+
+async def create(call: Call[CreateBody, NoQuery]) -> Answer | Refused:
+    """POST /payments: store it, charge it, answer with it."""
+    chosen = _choose(call.body)
+    if isinstance(chosen, Refused):
+        return chosen
+    if call.simulate == "med" and chosen.method.id != "sbx_pix":
+        return PaymentMethodUnavailable(param="paymentMethodId", reason="med_needs_pix")
+    deadline = clock.monotonic() + WAIT_SECONDS
+    while True:
+        made: list[Payment] = []
+        command = _create_command(call, chosen)
+        outcome = await call.services.submit(
+            call.book, command, lambda payment, made=made: made.append(payment) or _WAITS, call.key
+        )
+        if made:
+            return await _charge(call, made[-1])
+        if not isinstance(outcome, IdempotencyInProgress) or outcome.object_id is None:
+            return outcome
+        payment = await _take_over(call, PaymentId(outcome.object_id))
+        if payment is not None:
+            return await _charge(call, payment)
+        if clock.monotonic() > deadline:
+            return outcome
+        await asyncio.sleep(POLL_SECONDS)
+
+
+_WAITS: Final = Answer(202, b"")
+
+
+def _create_command(call: Call[CreateBody, NoQuery], chosen: _Chosen) -> CreatePayment:
+    body, method, now = call.body, chosen.method, clock.real_now()
+    whole, part = divmod(chosen.rate_e4, 10_000)
+    rate = f"{whole}.{part:04d}".rstrip("0").rstrip(".")
+    return CreatePayment(
+        payment_id=call.services.mint.payment(clock.milliseconds(now)),
+        shop_id=call.caller.shop_id,
+        amount_usd_e4=chosen.amount_usd_e4,
+        currency=chosen.currency,
+        amount_minor=chosen.amount_minor,
+        provider=method.provider,
+        provider_account="default",
+        method_id=method.id,
+        method=method.slug,
+        country=chosen.country,
+        default_fee=(method.fee_bps * 100, method.fee_fixed_usd_e4),
+        merchant_order_id=body.merchant_order_id,
+        details=PaymentDetails(
+            fx_rate=rate,
+            fx_at=now,
+            fx_source="sandbox_fixed",
+            user_name=body.user_name,
+            user_email=body.user_email,
+            user_phone=body.user_phone,
+            document_type=body.document_type,
+            document_id=body.document_id,
+            return_url=body.return_url,
+            metadata=body.metadata or {},
+            simulate=call.simulate,
+        ),
+        lease_until=now + CHARGE_LEASE,
+        actor=call.caller.actor,
+    )
+
+
+async def _take_over(call: Call[CreateBody, NoQuery], payment_id: PaymentId) -> Payment | None:
+    """The payment of an unanswered key, if its first caller is gone and it is ours to charge."""
+    taken: list[ChargeTaken] = []
+    await call.services.submit(
+        call.book,
+        TakeCharge(payment_id=payment_id, real_now=clock.real_now()),
+        lambda response: taken.append(response) or _WAITS,
+    )
+    if not taken:
+        return None
+    is_decided = taken[-1].payment.status not in UNPAID
+    return taken[-1].payment if taken[-1].is_ours or is_decided else None
+
+
+async def _charge(call: Call[CreateBody, NoQuery], payment: Payment) -> Answer | Refused:
+    """Call the provider and answer with what it said, or after 10 s with what is known."""
+    command = RecordCharge(
+        payment_id=payment.payment_id, status="unknown", actor="clock", is_answer=True
+    )
+    if payment.status in UNPAID:
+        provider = cast(
+            "port.Provider", call.services.provider(payment.provider, payment.provider_account)
+        )
+        try:
+            async with asyncio.timeout(CHARGE_SECONDS):
+                found = await jobs.charge(provider, call.book, payment, payment.created_at)
+            command = jobs.recorded(payment, found, is_answer=True)
+        except TimeoutError:
+            pass
+    mode = call.book.mode
+    return await call.services.submit(
+        call.book,
+        command,
+        lambda stored: Answer(
+            201,
+            render_payment(stored, mode),
+            location=f"/api/v1/payments/{stored.payment_id}",
+        ),
+        call.key,
+    )
+
+
+# POST /payments/{id}/simulate
+
+
+class SimulateBody(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
+):
+    """Fields of POST /payments/{id}/simulate."""
+
+    action: Text32
+    amount: Amount | msgspec.UnsetType = msgspec.UNSET
+    claim_id: Text64 | None = None
+    reason: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+
+
+class Simulated(msgspec.Struct, frozen=True, rename="camel"):
+    """What a simulated action came to."""
+
+    transaction_id: str
+    action: str
+    status: str
+    claim_id: str | None
+    claim_status: str | None
+
+
+ChargeStatus = Literal["processing", "completed", "failed", "expired"]
+
+ACTIONS: Final[dict[str, tuple[ChargeStatus, frozenset[str]]]] = {
+    "paid": ("completed", frozenset({"pending", "processing", "failed", "expired"})),
+    "processing": ("processing", frozenset({"pending"})),
+    "failed": ("failed", UNPAID),
+    "expired": ("expired", UNPAID),
+}
+"""What an action makes of a payment, and from which statuses (contract, section 12)."""
+
+
+async def simulate(call: Call[SimulateBody, NoQuery]) -> Answer | Refused:
+    """POST /payments/{id}/simulate: the sandbox provider is told, then asked, as in live mode."""
+    found = await _find(call, call.path["id"])
+    if found is None:
+        return NotFound()
+    payment = found
+    action = call.body.action
+    if action not in ACTIONS:
+        return FieldInvalid(param="action")
+    target, sources = ACTIONS[action]
+    if payment.status not in sources:
+        return SimulateNotPossible(
+            action=action,
+            payment_status=payment.status,
+            allowed=tuple(name for name, (_, froms) in ACTIONS.items() if payment.status in froms),
+        )
+    provider = cast(
+        "port.Sandbox", call.services.provider(payment.provider, payment.provider_account)
+    )
+    reference = port.charge_reference(payment.payment_id, call.book.shard)
+    charged = await provider.simulate_charge(
+        port.LookupRequest(
+            book=call.book.book_id,
+            book_time=call.real_now,
+            reference=reference,
+            charge_reference=reference,
+        ),
+        target,
+    )
+    if not isinstance(charged, port.Charge):
+        return Unavailable()
+    return await call.services.submit(
+        call.book, jobs.recorded(payment, charged), lambda stored: _simulated(stored, action), None
+    )
+
+
+def _simulated(payment: Payment, action: str) -> Answer:
+    done = Simulated(payment.payment_id, action, payment.status, None, None)
+    return Answer(200, _ENCODER.encode(done))
+
+
+# Reading
+
+
+async def _find(call: Call[BodyT, QueryT], payment_id: str) -> Payment | None:
+    if not is_well_formed(payment_id, "TXN-"):
+        return None
+    async with call.services.reader() as connection:
+        row = await SQL.find_payment(
+            connection, shard=call.book.shard, book_id=call.book.book_id, payment_id=payment_id
+        )
+    return None if row is None else _ROW.decode(row["row"])
+
+
+async def read(call: Call[NoBody, NoQuery]) -> Answer | Refused:
+    """GET /payments/{id}."""
+    payment = await _find(call, call.path["id"])
+    return NotFound() if payment is None else Answer(200, render_payment(payment, call.book.mode))

@@ -1,0 +1,1 @@
+"""What is done when something falls due, by processes that may die at any moment."""

@@ -1,0 +1,137 @@
+"""Finds what is due and starts it: claims, payments, and books whose waiting claims go on.
+
+One look at the database finds what is due in all shards; each thing is worked on once at a time
+in this process, as many at once as the settings allow. Two workers may find the same thing: the
+book's lane gives it to one of them. When nothing is due, looks become rarer, up to a quarter of
+a second.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+
+from clawback import clock
+from clawback.balances.model import TopUp
+from clawback.claims.jobs import send_refund
+from clawback.db import queries
+from clawback.ids import BookId, ClaimId
+from clawback.lanes.lane import Lanes
+from clawback.lanes.records import Payment
+from clawback.payments.jobs import go_on
+from clawback.providers.port import Provider
+from clawback.route import BookRef
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+    from asyncpg.pool import PoolConnectionProxy
+
+SQL: Final = queries.load(__package__, "due.sql")
+PER_BOOK: Final = 50
+IDLE_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.25)
+
+_PAYMENT: Final = msgspec.json.Decoder(Payment)
+
+Reader = Callable[[], "AbstractAsyncContextManager[PoolConnectionProxy]"]
+Providers = Callable[[str, str], Provider]
+
+log = structlog.get_logger()
+
+
+class Schedule:
+    """Runs what is due until it is stopped."""
+
+    def __init__(
+        self, lanes: Lanes, reader: Reader, providers: Providers, *, concurrency: int
+    ) -> None:
+        """At most `concurrency` things are worked on at once."""
+        self._lanes = lanes
+        self._reader = reader
+        self._providers = providers
+        self._room = asyncio.Semaphore(concurrency)
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Start nothing more."""
+        self._is_stopping = True
+
+    async def run(self) -> None:
+        """Look, start, look again; returns once stopped and all that was started has ended."""
+        idle = 0
+        while not self._is_stopping:
+            try:
+                found = await self._look()
+            except Exception as error:  # noqa: BLE001 - the loop's edge: the database may be away
+                log.warning("look_failed", error=repr(error))
+                await asyncio.sleep(0.5)
+                continue
+            idle = 0 if found else min(idle + 1, len(IDLE_SECONDS) - 1)
+            await asyncio.sleep(IDLE_SECONDS[idle])
+        if self._running:
+            await asyncio.wait(self._running.values())
+
+    async def _look(self) -> int:
+        now = clock.real_now()
+        async with self._reader() as connection:
+            shards = [row["shard"] for row in await SQL.shards(connection)]
+            claims = await SQL.due_claims(connection, shards=shards, real_now=now, limit=PER_BOOK)
+            payments = await SQL.due_payments(
+                connection, shards=shards, real_now=now, limit=PER_BOOK
+            )
+            top_ups = await SQL.due_top_ups(connection, shards=shards)
+        for row in top_ups:
+            self._lanes.post(_book(row), TopUp())
+        return await self._start_claims(claims) + await self._start_payments(payments)
+
+    async def _start_claims(self, rows: "Sequence[Record]") -> int:
+        started = 0
+        for row in rows:
+            claim_id = ClaimId(row["claim_id"])
+            provider = self._providers(row["provider"], row["provider_account"])
+            offset = row["clock_offset_seconds"]
+            work = send_refund(self._lanes, provider, _book(row), claim_id, offset)
+            started += await self._start(f"{row['book_id']}:{claim_id}", work)
+        return started
+
+    async def _start_payments(self, rows: "Sequence[Record]") -> int:
+        started = 0
+        for row in rows:
+            payment = _PAYMENT.decode(row["row"])
+            provider = self._providers(payment.provider, payment.provider_account)
+            offset = row["clock_offset_seconds"]
+            work = go_on(self._lanes, provider, _book(row), payment, offset)
+            started += await self._start(f"{row['book_id']}:{payment.payment_id}", work)
+        return started
+
+    async def _start(self, name: str, work: Coroutine[None, None, None]) -> int:
+        """Start it, unless it is being worked on already; waits for room."""
+        if name in self._running or self._is_stopping:
+            work.close()
+            return 0
+        await self._room.acquire()
+        self._running[name] = asyncio.create_task(self._do(name, work))
+        return 1
+
+    async def _do(self, name: str, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except Exception:  # noqa: BLE001 - one thing that fails must not stop the others
+            log.exception("work_failed", name=name)
+            await asyncio.sleep(1)
+        finally:
+            self._running.pop(name, None)
+            self._room.release()
+
+
+def _book(row: "Record") -> BookRef:
+    return BookRef(
+        shard=row["shard"],
+        book_id=BookId(row["book_id"]),
+        merchant_id=row["merchant_id"],
+        merchant_name=row["merchant_name"],
+        mode=row["mode"],
+    )
