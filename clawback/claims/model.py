@@ -37,15 +37,12 @@ from clawback.lanes.command import Command, Decide, Decided, Reads
 from clawback.lanes.records import Claim, Payment
 from clawback.lanes.state import Draft
 from clawback.money import Amount, AmountError
-from clawback.payments.model import usd_e4_of_first
+from clawback.payments.model import YES, max_refunds, usd_e4_of_first
 from clawback.providers.rails import Arrival, Rule, rule_for
 
 replace = msgspec.structs.replace
 
 REFUND: Final = "user_dispute"
-YES: Final = "yes"
-"""A rail can do only what its source says that it can: unknown is never read as yes."""
-
 PENDING, APPROVED, RELEASED = "pending", "approved", "released"
 REJECTED, FAILED, CANCELED, REVERSED = "rejected", "failed", "canceled", "reversed"
 """Claim statuses (contract, section 8.2)."""
@@ -150,11 +147,6 @@ def _rail_refusal(
     if limit is not None and payment.refunds_used >= limit:
         return MultipleRefundsNotSupported(max_refunds=limit)
     return None
-
-
-def max_refunds(rule: Rule) -> int | None:
-    """How many refunds of one payment the rail takes; None is any number, unknown is one."""
-    return rule.refund.max if rule.refund.multiple == YES else 1
 
 
 def latest_arrival(rule: Rule, now: datetime) -> datetime | None:

@@ -16,9 +16,10 @@ from clawback.payments.model import (
     RecordCharge,
     SettleDue,
     TakeCharge,
+    window_days,
 )
 from clawback.providers import port
-from clawback.providers.rails import Window, rule_for
+from clawback.providers.rails import rule_for
 from clawback.route import Answer, BookRef
 
 _DONE: Final = Answer(204, b"")
@@ -103,7 +104,6 @@ def recorded(
         return RecordCharge(
             payment_id=payment.payment_id, status="unknown", actor=actor, is_answer=is_answer
         )
-    window = None if rule is None else rule.window
     code = found.failure_code if isinstance(found, port.Failed | port.Expired) else None
     return RecordCharge(
         payment_id=payment.payment_id,
@@ -117,5 +117,5 @@ def recorded(
         check_at=found.next_change_at,
         failure_code=code,
         failure_message=None if code is None else code.replace("_", " ").capitalize() + ".",
-        window_days=window.days if isinstance(window, Window) else None,
+        window_days=window_days(rule),
     )

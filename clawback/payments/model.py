@@ -20,6 +20,7 @@ from clawback.balances.model import serve_waiting
 from clawback.ledger import accounts as a
 from clawback.ledger import entries
 from clawback.money import rounded_ratio
+from clawback.providers.rails import Rule, Window
 
 replace = msgspec.structs.replace
 
@@ -28,6 +29,9 @@ CHARGE_RETRY: Final = timedelta(seconds=5)
 UNPAID: Final = frozenset({"pending", "processing"})
 PERCENT_E4: Final = 1_000_000
 """A fee or reserve of 100 %, in 1/10,000 percent."""
+
+YES: Final = "yes"
+"""A rail can do only what its source says that it can: unknown is never read as yes."""
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -348,6 +352,18 @@ def tell_given_back(draft: Draft, before: Payment, after: Payment, actor: str) -
     after = draft.put_payment(replace(after, status=status, version=before.version + 1))
     draft.tell(kind, after, actor=actor, from_status=before.status)
     return after
+
+
+def window_days(rule: Rule | None) -> int | None:
+    """For how many days after its capture a payment can be refunded; None: nobody sets an end."""
+    if rule is None or not isinstance(rule.window, Window):
+        return None
+    return rule.window.days
+
+
+def max_refunds(rule: Rule) -> int | None:
+    """How many refunds of one payment the rail takes; None is any number, unknown is one."""
+    return rule.refund.max if rule.refund.multiple == YES else 1
 
 
 def usd_e4_of_first(part_minor: int, payment: Payment) -> int:

@@ -24,6 +24,10 @@ CREATE OR REPLACE FUNCTION lane_apply_v1(
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = public, pg_temp
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 DECLARE
     written bigint;
@@ -48,38 +52,38 @@ BEGIN
     END IF;
 
     IF p_payment_changes IS NOT NULL THEN
-        UPDATE payments AS p SET
-            status = r.status,
-            version = r.version,
-            captured_minor = r.captured_minor,
-            claimed_minor = r.claimed_minor,
-            forced_minor = r.forced_minor,
-            claimed_usd_e4 = r.claimed_usd_e4,
-            refunded_minor = r.refunded_minor,
-            charged_back_minor = r.charged_back_minor,
-            refunds_used = r.refunds_used,
-            pending_usd_e4 = r.pending_usd_e4,
-            reserve_usd_e4 = r.reserve_usd_e4,
-            percent_fee_usd_e4 = r.percent_fee_usd_e4,
-            flat_fee_usd_e4 = r.flat_fee_usd_e4,
-            open_dispute_id = r.open_dispute_id,
-            provider_reference = r.provider_reference,
-            rail_reference = r.rail_reference,
-            charge_number = r.charge_number,
-            charge_lease_until = r.charge_lease_until,
-            payment_data = r.payment_data,
-            failure_code = r.failure_code,
-            failure_message = r.failure_message,
-            expires_at = r.expires_at,
-            settle_at = r.settle_at,
-            settled_at = r.settled_at,
-            reserve_release_at = r.reserve_release_at,
-            refund_deadline_at = r.refund_deadline_at,
-            completed_at = r.completed_at,
-            due_at = r.due_at,
-            updated_at = r.updated_at
+        INSERT INTO payments AS p
+        SELECT p_shard, r.payment_id, r.book_id, r.status, r.version, r.amount_usd_e4,
+            r.currency, r.amount_minor, r.captured_minor, r.claimed_minor, r.forced_minor,
+            r.claimed_usd_e4, r.refunded_minor, r.charged_back_minor, r.refunds_used,
+            r.pending_usd_e4, r.reserve_usd_e4, r.percent_fee_usd_e4, r.flat_fee_usd_e4,
+            r.open_dispute_id, r.provider, r.provider_account, r.provider_reference,
+            r.rail_reference, r.charge_number, r.charge_lease_until, r.payment_data,
+            r.failure_code, r.failure_message, r.expires_at, r.settle_at, r.settled_at,
+            r.reserve_release_at, r.refund_deadline_at, r.completed_at, r.due_at, r.created_at,
+            r.updated_at, r.shop_id, r.method_id, r.method, r.country, r.merchant_order_id,
+            r.details
         FROM json_populate_recordset(NULL::payments, p_payment_changes) AS r
-        WHERE p.shard = p_shard AND p.payment_id = r.payment_id AND p.book_id = r.book_id;
+        ON CONFLICT ON CONSTRAINT payments_pkey DO UPDATE SET (
+            status, version, captured_minor, claimed_minor, forced_minor, claimed_usd_e4,
+            refunded_minor, charged_back_minor, refunds_used, pending_usd_e4, reserve_usd_e4,
+            percent_fee_usd_e4, flat_fee_usd_e4, open_dispute_id, provider_reference,
+            rail_reference, charge_number, charge_lease_until, payment_data, failure_code,
+            failure_message, expires_at, settle_at, settled_at, reserve_release_at,
+            refund_deadline_at, completed_at, due_at, updated_at
+        ) = ROW (
+            excluded.status, excluded.version, excluded.captured_minor, excluded.claimed_minor,
+            excluded.forced_minor, excluded.claimed_usd_e4, excluded.refunded_minor,
+            excluded.charged_back_minor, excluded.refunds_used, excluded.pending_usd_e4,
+            excluded.reserve_usd_e4, excluded.percent_fee_usd_e4, excluded.flat_fee_usd_e4,
+            excluded.open_dispute_id, excluded.provider_reference, excluded.rail_reference,
+            excluded.charge_number, excluded.charge_lease_until, excluded.payment_data,
+            excluded.failure_code, excluded.failure_message, excluded.expires_at,
+            excluded.settle_at, excluded.settled_at, excluded.reserve_release_at,
+            excluded.refund_deadline_at, excluded.completed_at, excluded.due_at,
+            excluded.updated_at
+        )
+        WHERE p.book_id = excluded.book_id;
         GET DIAGNOSTICS written = ROW_COUNT;
         PERFORM lane_expect_rows_v1('payments', written, json_array_length(p_payment_changes));
     END IF;
@@ -102,44 +106,42 @@ BEGIN
     END IF;
 
     IF p_claim_changes IS NOT NULL THEN
-        UPDATE claims AS c SET
-            status = r.status,
-            pending_reason = r.pending_reason,
-            resolution = r.resolution,
-            version = r.version,
-            round = r.round,
-            claimed_share_minor = r.claimed_share_minor,
-            forced_share_minor = r.forced_share_minor,
-            excess_minor = r.excess_minor,
-            excess_usd_e4 = r.excess_usd_e4,
-            released_minor = r.released_minor,
-            released_usd_e4 = r.released_usd_e4,
-            frozen_usd_e4 = r.frozen_usd_e4,
-            missing_usd_e4 = r.missing_usd_e4,
-            payable_usd_e4 = r.payable_usd_e4,
-            freezes = r.freezes,
-            sources = r.sources,
-            approved_by = r.approved_by,
-            approved_at = r.approved_at,
-            needs_review = r.needs_review,
-            review_reason = r.review_reason,
-            provider_reference = r.provider_reference,
-            rail_reference = r.rail_reference,
-            generation = r.generation,
-            attempts = r.attempts,
-            provider_state = r.provider_state,
-            payer_details = r.payer_details,
-            payer_details_due_at = r.payer_details_due_at,
-            evidence_due_at = r.evidence_due_at,
-            evidence_submitted_at = r.evidence_submitted_at,
-            expected_by = r.expected_by,
-            related_claim_id = r.related_claim_id,
-            due_at = r.due_at,
-            updated_at = r.updated_at,
-            resolved_at = r.resolved_at,
-            released_at = r.released_at
+        INSERT INTO claims AS c
+        SELECT p_shard, r.claim_id, r.book_id, r.payment_id, r.shop_id, r.kind, r.status,
+            r.pending_reason, r.resolution, r.version, r.round, r.amount_minor, r.currency,
+            r.amount_usd_e4, r.claimed_before_minor, r.claimed_before_usd_e4,
+            r.claimed_share_minor, r.forced_share_minor, r.excess_minor, r.excess_usd_e4,
+            r.released_minor, r.released_usd_e4, r.frozen_usd_e4, r.missing_usd_e4,
+            r.payable_usd_e4, r.freezes, r.sources, r.reason, r.reason_code,
+            r.approval_required, r.approved_by, r.approved_at, r.requested_by, r.needs_review,
+            r.review_reason, r.provider, r.provider_account, r.provider_reference,
+            r.rail_reference, r.generation, r.attempts, r.provider_state, r.payer_fields,
+            r.payer_details, r.payer_details_due_at, r.refund_deadline_at, r.evidence_due_at,
+            r.evidence_submitted_at, r.expected_by, r.related_claim_id, r.due_at, r.created_at,
+            r.updated_at, r.resolved_at, r.released_at
         FROM json_populate_recordset(NULL::claims, p_claim_changes) AS r
-        WHERE c.shard = p_shard AND c.claim_id = r.claim_id AND c.book_id = r.book_id;
+        ON CONFLICT ON CONSTRAINT claims_pkey DO UPDATE SET (
+            status, pending_reason, resolution, version, round, claimed_share_minor,
+            forced_share_minor, excess_minor, excess_usd_e4, released_minor, released_usd_e4,
+            frozen_usd_e4, missing_usd_e4, payable_usd_e4, freezes, sources, approved_by,
+            approved_at, needs_review, review_reason, provider_reference, rail_reference,
+            generation, attempts, provider_state, payer_details, payer_details_due_at,
+            evidence_due_at, evidence_submitted_at, expected_by, related_claim_id, due_at,
+            updated_at, resolved_at, released_at
+        ) = ROW (
+            excluded.status, excluded.pending_reason, excluded.resolution, excluded.version,
+            excluded.round, excluded.claimed_share_minor, excluded.forced_share_minor,
+            excluded.excess_minor, excluded.excess_usd_e4, excluded.released_minor,
+            excluded.released_usd_e4, excluded.frozen_usd_e4, excluded.missing_usd_e4,
+            excluded.payable_usd_e4, excluded.freezes, excluded.sources, excluded.approved_by,
+            excluded.approved_at, excluded.needs_review, excluded.review_reason,
+            excluded.provider_reference, excluded.rail_reference, excluded.generation,
+            excluded.attempts, excluded.provider_state, excluded.payer_details,
+            excluded.payer_details_due_at, excluded.evidence_due_at,
+            excluded.evidence_submitted_at, excluded.expected_by, excluded.related_claim_id,
+            excluded.due_at, excluded.updated_at, excluded.resolved_at, excluded.released_at
+        )
+        WHERE c.book_id = excluded.book_id;
         GET DIAGNOSTICS written = ROW_COUNT;
         PERFORM lane_expect_rows_v1('claims', written, json_array_length(p_claim_changes));
     END IF;
@@ -200,16 +202,17 @@ BEGIN
     END IF;
 
     IF p_key_changes IS NOT NULL THEN
-        UPDATE idempotency_keys AS k SET
-            fingerprint = r.fingerprint,
-            object_id = r.object_id,
-            status = r.status,
-            location = r.location,
-            body = r.body,
-            created_at = r.created_at,
-            expires_at = r.expires_at
+        INSERT INTO idempotency_keys AS k
+        SELECT p_shard, r.book_id, r.route, r.key, r.fingerprint, r.object_id, r.status,
+            r.location, r.body, r.created_at, r.expires_at
         FROM json_populate_recordset(NULL::idempotency_keys, p_key_changes) AS r
-        WHERE k.shard = p_shard AND k.book_id = r.book_id AND k.route = r.route AND k.key = r.key;
+        ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO UPDATE SET (
+            fingerprint, object_id, status, location, body, created_at, expires_at
+        ) = ROW (
+            excluded.fingerprint, excluded.object_id, excluded.status, excluded.location,
+            excluded.body, excluded.created_at, excluded.expires_at
+        )
+        WHERE k.book_id = excluded.book_id;
         GET DIAGNOSTICS written = ROW_COUNT;
         PERFORM lane_expect_rows_v1('keys', written, json_array_length(p_key_changes));
     END IF;
@@ -223,13 +226,17 @@ BEGIN
     END IF;
 
     IF p_attempt_changes IS NOT NULL THEN
-        UPDATE attempts AS t SET
-            outcome = r.outcome,
-            provider_reference = r.provider_reference,
-            ended_at = r.ended_at
+        INSERT INTO attempts AS t
+        SELECT p_shard, r.claim_id, r.number, r.book_id, r.attempt_id, r.operation,
+            r.generation, r.proof, r.provider, r.provider_account, r.reference, r.amount_minor,
+            r.currency, r.outcome, r.provider_reference, r.lease_until, r.started_at, r.ended_at
         FROM json_populate_recordset(NULL::attempts, p_attempt_changes) AS r
-        WHERE t.shard = p_shard AND t.claim_id = r.claim_id AND t.number = r.number
-            AND t.book_id = r.book_id;
+        ON CONFLICT ON CONSTRAINT attempts_pkey DO UPDATE SET (
+            outcome, provider_reference, ended_at
+        ) = ROW (
+            excluded.outcome, excluded.provider_reference, excluded.ended_at
+        )
+        WHERE t.book_id = excluded.book_id;
         GET DIAGNOSTICS written = ROW_COUNT;
         PERFORM lane_expect_rows_v1('attempts', written, json_array_length(p_attempt_changes));
     END IF;
@@ -244,20 +251,22 @@ BEGIN
     END IF;
 
     IF p_heads IS NOT NULL THEN
-        UPDATE heads AS h SET
-            height = r.height,
-            hash = r.hash,
-            event_number = r.event_number,
-            clock_offset_seconds = r.clock_offset_seconds,
-            waiting = r.waiting,
-            top_up_due = r.top_up_due,
-            gross_volume_usd_e4 = r.gross_volume_usd_e4,
-            platform_fees_usd_e4 = r.platform_fees_usd_e4,
-            flat_fees_usd_e4 = r.flat_fees_usd_e4,
-            dispute_fees_usd_e4 = r.dispute_fees_usd_e4,
-            returned_usd_e4 = r.returned_usd_e4
+        INSERT INTO heads AS h
+        SELECT p_shard, r.book_id, r.height, r.hash, r.event_number, r.clock_offset_seconds,
+            r.waiting, r.top_up_due, r.gross_volume_usd_e4, r.platform_fees_usd_e4,
+            r.flat_fees_usd_e4, r.dispute_fees_usd_e4, r.returned_usd_e4
         FROM json_populate_recordset(NULL::heads, p_heads) AS r
-        WHERE h.shard = p_shard AND h.book_id = r.book_id;
+        ON CONFLICT ON CONSTRAINT heads_pkey DO UPDATE SET (
+            height, hash, event_number, clock_offset_seconds, waiting, top_up_due,
+            gross_volume_usd_e4, platform_fees_usd_e4, flat_fees_usd_e4, dispute_fees_usd_e4,
+            returned_usd_e4
+        ) = ROW (
+            excluded.height, excluded.hash, excluded.event_number,
+            excluded.clock_offset_seconds, excluded.waiting, excluded.top_up_due,
+            excluded.gross_volume_usd_e4, excluded.platform_fees_usd_e4,
+            excluded.flat_fees_usd_e4, excluded.dispute_fees_usd_e4, excluded.returned_usd_e4
+        )
+        WHERE h.book_id = excluded.book_id;
         GET DIAGNOSTICS written = ROW_COUNT;
         PERFORM lane_expect_rows_v1('heads', written, json_array_length(p_heads));
     END IF;
