@@ -1,0 +1,121 @@
+"""Migrations: numbered SQL files, forward only, each in one transaction with its own record.
+
+A file that was applied must stay as it was: one that changed or is missing stops the run. One run
+at a time, held by an advisory lock; a run that dies is simply run again. After the files the lane
+functions are installed: they carry a version in their name, so that old and new processes can
+work side by side. `-- clawback: no-transaction` on the first line marks a file that cannot run in
+a transaction.
+"""
+
+from hashlib import sha256
+from importlib import resources
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from clawback import clock
+from clawback.db import pool, queries
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+SQL: Final = queries.load(__package__, "migrate.sql")
+FUNCTIONS: Final = ("load.sql", "apply.sql")
+OUTSIDE: Final = "-- clawback: no-transaction"
+
+
+class MigrationError(Exception):
+    """The database and the files do not fit; the message says which file and why."""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """One file."""
+
+    number: int
+    name: str
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text, in hexadecimal."""
+        return sha256(self.text.encode()).hexdigest()
+
+
+def files() -> list[Migration]:
+    """The release's migrations in order. Raises: MigrationError for a gap or a repeat."""
+    folder = resources.files(__package__).joinpath("migrations")
+    names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
+    found = [
+        Migration(int(name[:4]), name, folder.joinpath(name).read_text("utf-8")) for name in names
+    ]
+    if [one.number for one in found] != list(range(1, len(found) + 1)):
+        raise MigrationError(f"the migrations are not numbered 1, 2, 3 …: {names}")
+    return found
+
+
+async def upgrade(dsn: str, *, dry_run: bool = False) -> list[str]:
+    """Bring the database to this release; returns the files that were (or would be) applied.
+
+    Raises: MigrationError; the driver's errors, with everything before the failing file kept.
+    """
+    connection = await pool.connect(dsn, application_name="clawback migrate", role=None)
+    try:
+        await SQL.wait_for_turn(connection)
+        await SQL.prepare(connection)
+        waiting = await _waiting(connection)
+        if not dry_run:
+            for migration in waiting:
+                await _apply(connection, migration)
+            await _install_functions(connection)
+        return [migration.name for migration in waiting]
+    finally:
+        await connection.close()
+
+
+async def is_current(dsn: str) -> bool:
+    """Whether nothing is waiting. Raises: MigrationError if files changed since."""
+    connection = await pool.connect(dsn, application_name="clawback migrate", role=None)
+    try:
+        return bool((await SQL.exists(connection))["found"]) and not await _waiting(connection)
+    finally:
+        await connection.close()
+
+
+async def _waiting(connection: "Connection") -> list[Migration]:
+    applied = {row["number"]: row for row in await SQL.list_applied(connection)}
+    known = files()
+    if len(applied) > len(known):
+        raise MigrationError("the database was upgraded by a newer release than this one")
+    for migration in known[: len(applied)]:
+        row = applied[migration.number]
+        if (row["name"], row["digest"]) != (migration.name, migration.digest):
+            raise MigrationError(f"{migration.name} is not the file that was applied")
+    return known[len(applied) :]
+
+
+async def _apply(connection: "Connection", migration: Migration) -> None:
+    if migration.text.startswith(OUTSIDE):
+        await connection.execute(migration.text)
+        await _note(connection, migration)
+        return
+    async with connection.transaction():
+        await SQL.limit_waits(connection)
+        await connection.execute(migration.text)
+        await _note(connection, migration)
+
+
+async def _note(connection: "Connection", migration: Migration) -> None:
+    await SQL.note_applied(
+        connection,
+        number=migration.number,
+        name=migration.name,
+        digest=migration.digest,
+        applied_at=clock.real_now(),
+    )
+
+
+async def _install_functions(connection: "Connection") -> None:
+    folder = resources.files("clawback.lanes").joinpath("sql")
+    async with connection.transaction():
+        for name in FUNCTIONS:
+            await connection.execute(folder.joinpath(name).read_text("utf-8"))
