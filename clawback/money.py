@@ -7,7 +7,7 @@ The one rounding of the system, half to even, is `rounded_ratio`.
 """
 
 import re
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -97,18 +97,22 @@ def _normal(units: int, scale: int) -> Amount:
     return Amount(units, scale)
 
 
-class _NumberText(str):
+class NumberText:
     """The text of a JSON number with a point or an exponent, kept until its field is known."""
 
-    __slots__ = ()
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        """Keep the text as it stood."""
+        self.text = text
 
 
-def read_number(text: str) -> _NumberText:
+def read_number(text: str) -> NumberText:
     """msgspec's float hook: keep the number's text, so that no float is ever made of it."""
-    return _NumberText(text)
+    return NumberText(text)
 
 
-def decode_amount(kind: type, value: Any) -> Amount:  # noqa: ANN401 - msgspec hands in any value
+def decode_amount(kind: type, value: object) -> Amount:
     """msgspec's hook for Amount fields: takes JSON numbers only, bounded before arithmetic.
 
     Raises: AmountError with the first rule that is broken, in the contract's order.
@@ -116,8 +120,8 @@ def decode_amount(kind: type, value: Any) -> Amount:  # noqa: ANN401 - msgspec h
     assert kind is Amount, kind
     if type(value) is int:
         amount = read_amount(str(value)) if abs(value) < 10**MAX_TEXT else _too_long()
-    elif type(value) is _NumberText:
-        amount = read_amount(value)
+    elif type(value) is NumberText:
+        amount = read_amount(value.text)
     else:
         raise AmountError("not_a_number")
     return amount

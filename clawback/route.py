@@ -24,6 +24,8 @@ QueryT = TypeVar("QueryT")
 ResponseT = TypeVar("ResponseT")
 
 ANY_KEY: Final = "any"
+PROVIDER: Final = "provider"
+"""No key: the provider's own signature, checked by the handler, which is handed a ProviderCall."""
 ANY_SECRET_KEY: Final = "secret"  # noqa: S105 - the kind of a key, not a key
 
 
@@ -104,6 +106,14 @@ class Services(Protocol):
         """The adapter of a provider's account; see `providers.port`."""
         ...
 
+    def provider_account(self, name: str, account: str) -> "ProviderAccount | None":
+        """A provider's account, or None if the operator has set up none of that name."""
+        ...
+
+    def writer(self) -> "AbstractAsyncContextManager[PoolConnectionProxy]":
+        """A connection for the few writes that no lane owns."""
+        ...
+
 
 class Call(msgspec.Struct, Generic[BodyT, QueryT]):
     """One authenticated request, decoded: what a handler is handed."""
@@ -115,6 +125,28 @@ class Call(msgspec.Struct, Generic[BodyT, QueryT]):
     body: BodyT
     key: IdempotencyKey | None
     simulate: str | None
+    real_now: datetime
+    services: Services
+
+
+class ProviderAccount(msgspec.Struct, frozen=True):
+    """A provider's account as the operator set it up: its adapter and its notice secrets."""
+
+    adapter: object
+    mode: str
+    notice_secrets: tuple[str, ...]
+
+
+class ProviderCall(msgspec.Struct):
+    """A webhook of a provider, raw: nothing of it has been believed yet.
+
+    Header names are in lower case; one that comes twice is joined with ", ".
+    """
+
+    provider: str
+    account: str
+    headers: dict[str, str]
+    body: bytes
     real_now: datetime
     services: Services
 

@@ -6,7 +6,7 @@ imports point one way. `Runtime` is what a process needs to work: lanes, readers
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import msgspec
 
@@ -15,7 +15,9 @@ from clawback.balances import model as balances_model
 from clawback.claims import api as claims_api
 from clawback.claims import fold as claims_fold
 from clawback.claims import model as claims_model
-from clawback.db import pool
+from clawback.claims import wire as claims_wire
+from clawback import logs
+from clawback.db import pool, queries
 from clawback.errors import Refused
 from clawback.ids import Mint
 from clawback.lanes.command import Command
@@ -24,8 +26,11 @@ from clawback.lanes.records import Claim, Payment
 from clawback.merchants import api as merchants_api
 from clawback.payments import api as payments_api
 from clawback.payments import model as payments_model
+from clawback.payments import wire as payments_wire
 from clawback.providers.port import Provider
-from clawback.route import Answer, BookRef, IdempotencyKey, Route
+from clawback.providers.sandbox import SandboxProvider
+from clawback.route import Answer, BookRef, IdempotencyKey, ProviderAccount, Route
+from clawback.settings import Settings
 from clawback.webhooks import api as webhooks_api
 
 if TYPE_CHECKING:
@@ -33,6 +38,10 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
 ResponseT = TypeVar("ResponseT")
+
+SQL: Final = queries.load(__package__, "tables.sql")
+
+log = logs.get_logger()
 
 RULES: Final = Rules(
     decide={
@@ -42,8 +51,8 @@ RULES: Final = Rules(
         **claims_fold.DECIDE,
     },
     render={
-        Payment: payments_api.render_event_object,
-        Claim: claims_api.render_claim_row,
+        Payment: payments_wire.render_event_object,
+        Claim: claims_wire.render_claim_row,
     },
 )
 
@@ -55,19 +64,22 @@ ROUTES: Final[tuple[Route, ...]] = (
     *merchants_api.ROUTES,
 )
 
-Providers = Mapping[tuple[str, str], Provider]
-"""Adapters by provider and account."""
+Accounts = Mapping[tuple[str, str], ProviderAccount]
+"""Providers' accounts by provider and account."""
 
 
 class Runtime:
     """The lanes, readers and providers of one process."""
 
-    def __init__(self, lanes: Lanes, readers: "Pool", providers: Providers, mint: Mint) -> None:
+    def __init__(
+        self, lanes: Lanes, readers: "Pool", writers: "Pool", accounts: Accounts, mint: Mint
+    ) -> None:
         """Made by `running`."""
         self.lanes = lanes
         self.mint = mint
         self._readers = readers
-        self._providers = providers
+        self._writers = writers
+        self._accounts = accounts
 
     async def submit(
         self,
@@ -84,22 +96,59 @@ class Runtime:
         """A read-only connection."""
         return self._readers.acquire()
 
+    def writer(self) -> "AbstractAsyncContextManager[PoolConnectionProxy]":
+        """A connection for the few writes that no lane owns."""
+        return self._writers.acquire()
+
     def provider(self, name: str, account: str) -> Provider:
         """The adapter of a provider's account. Bug: an account that is not set up."""
-        return self._providers[name, account]
+        return cast("Provider", self._accounts[name, account].adapter)
+
+    def provider_account(self, name: str, account: str) -> ProviderAccount | None:
+        """The account, or None if the operator set none up."""
+        return self._accounts.get((name, account))
+
+
+def _accounts(settings: Settings) -> Accounts:
+    """The sandbox's account, for test books; live providers are set up by the operator."""
+    if not settings.sandbox_url:
+        return {}
+    secrets: tuple[str, ...] = ()
+    if settings.sandbox_notice_secret_file is not None:
+        secrets = (settings.secret(settings.sandbox_notice_secret_file),)
+    adapter = SandboxProvider(
+        settings.sandbox_url,
+        settings.secret(settings.sandbox_secret_file),
+        connections=settings.worker_concurrency,
+    )
+    return {("sandbox", "default"): ProviderAccount(adapter, "test", secrets)}
 
 
 @asynccontextmanager
-async def running(
-    dsn: str, *, shards: int, providers: Providers, name: str, readers: int, drain_seconds: float
-) -> AsyncIterator[Runtime]:
-    """A runtime with its lanes started; on leaving, queued commands are finished first."""
+async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
+    """A runtime with its lanes started; on leaving, queued commands are finished first.
+
+    Raises: UnfitServer if the database must not hold money; the driver's errors if it is away.
+    """
+    dsn = settings.database_url
+    connection = await pool.connect(dsn, application_name=name)
+    try:
+        unsafe = settings.allow_unsafe_database
+        for problem in await pool.check_durability(connection, allow_unsafe=unsafe):
+            log.warning("unsafe_database", problem=problem)
+        shards = (await SQL.count_shards(connection))["shards"]
+    finally:
+        await connection.close()
     mint = Mint()
-    pooled = await pool.create_reader_pool(dsn, size=readers, application_name=f"{name} reader")
-    lanes = Lanes(dsn, shards, RULES, mint)
+    readers = await pool.create_reader_pool(
+        dsn, size=settings.readers, application_name=f"{name} reader"
+    )
+    writers = await pool.create_writer_pool(dsn, application_name=f"{name} writer")
+    lanes = Lanes(dsn, settings.lanes or shards, RULES, mint)
     lanes.start()
     try:
-        yield Runtime(lanes, pooled, providers, mint)
+        yield Runtime(lanes, readers, writers, _accounts(settings), mint)
     finally:
-        await lanes.drain(drain_seconds)
-        await pooled.close()
+        await lanes.drain(settings.drain_seconds)
+        await readers.close()
+        await writers.close()

@@ -9,7 +9,7 @@ import asyncio
 from datetime import datetime
 from typing import Final, assert_never
 
-import structlog
+from clawback import logs
 
 from clawback import clock
 from clawback.claims.fold import AttemptStarted, RecordOutcome, Report, StartAttempt
@@ -23,7 +23,7 @@ from clawback.route import Answer, BookRef
 LEASE_SECONDS: Final = 30
 _DONE: Final = Answer(204, b"")
 
-log = structlog.get_logger()
+log = logs.get_logger()
 
 
 async def send_refund(

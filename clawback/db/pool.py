@@ -62,6 +62,19 @@ async def create_reader_pool(dsn: str, *, size: int, application_name: str) -> "
     )
 
 
+async def create_writer_pool(dsn: str, *, application_name: str) -> "Pool":
+    """A connection for the few writes that no lane owns."""
+    settings = {
+        **_COMMON,
+        "application_name": application_name,
+        "role": APP_ROLE,
+        "lock_timeout": "5s",
+        "statement_timeout": "10s",
+        "idle_in_transaction_session_timeout": "30s",
+    }
+    return await asyncpg.create_pool(dsn, min_size=0, max_size=2, server_settings=settings)
+
+
 async def check_durability(connection: "Connection", *, allow_unsafe: bool = False) -> list[str]:
     """What is wrong with the server for holding money, as this session sees it.
 

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import msgspec
-import structlog
+from clawback import logs
 
 from clawback import clock
 from clawback.errors import (
@@ -46,7 +46,7 @@ MARKER_WAIT_SECONDS: Final = 20.0
 ResponseT = TypeVar("ResponseT")
 Outcome = Answer | Refused
 
-log = structlog.get_logger()
+log = logs.get_logger()
 
 
 class Work:

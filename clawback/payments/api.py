@@ -11,8 +11,8 @@ from typing import Annotated, Final, Literal, cast
 import msgspec
 
 from clawback import clock
-from clawback.db import queries
 from clawback.currencies import USD_E4, Currency, exponent
+from clawback.db import queries
 from clawback.errors import (
     IdempotencyInProgress,
     InvalidAmount,
@@ -22,9 +22,9 @@ from clawback.errors import (
 )
 from clawback.ids import PaymentId, is_well_formed
 from clawback.lanes.records import Payment, PaymentDetails
-from clawback.lanes.state import BookState
-from clawback.money import Amount, AmountError, major, positive, rounded_ratio, usd
-from clawback.payments import jobs
+from clawback.money import Amount, AmountError, positive, rounded_ratio
+from clawback.lists import ListQuery, Pagination, paginate, read_page
+from clawback.payments import catalogue, jobs
 from clawback.payments.model import (
     CHARGE_LEASE,
     UNPAID,
@@ -41,6 +41,7 @@ from clawback.payments.refusals import (
     PaymentMethodUnavailable,
     SimulateNotPossible,
 )
+from clawback.payments.wire import PaymentWire, render_payment, show
 from clawback.providers import port
 from clawback.providers.methods import Method, load_methods
 from clawback.route import Answer, BodyT, Call, NoBody, NoQuery, QueryT, Route
@@ -109,12 +110,12 @@ class _Chosen(msgspec.Struct, frozen=True):
     rate_e4: int
 
 
-def _choose(body: CreateBody) -> _Chosen | Refused:
+def _choose(body: CreateBody, mode: str) -> _Chosen | Refused:
     """Find the method and compute what the payer pays; refuses in the contract's order."""
-    catalogue = load_methods()
+    methods = load_methods()
     if body.payment_method_id is None and body.payment_method is None:
         return FieldMissing(param="paymentMethodId")
-    country = None if body.country is None else catalogue.alpha2(body.country.upper())
+    country = None if body.country is None else methods.alpha2(body.country.upper())
     method = _find_method(body, country)
     if isinstance(method, FieldMissing | FieldInvalid):
         return method
@@ -128,6 +129,8 @@ def _choose(body: CreateBody) -> _Chosen | Refused:
         )
     if isinstance(method, Refused):
         return method
+    if mode == "live" and method.provider == "sandbox":
+        return PaymentMethodUnavailable(param="paymentMethodId", reason="not_routable")
     country = country or (method.countries[0] if body.country is None else None)
     if country is None or country not in method.countries:
         return PaymentMethodUnavailable(param="country", reason="not_in_this_country")
@@ -136,9 +139,9 @@ def _choose(body: CreateBody) -> _Chosen | Refused:
 
 def _priced(method: Method, country: str, amount_e4: int) -> _Chosen | Refused:
     """The local amount at the sandbox's fixed rate, half to even."""
-    catalogue = load_methods()
-    currency = catalogue.currency_of(country)
-    rate_e4 = catalogue.rate_e4[currency]
+    methods = load_methods()
+    currency = methods.currency_of(country)
+    rate_e4 = methods.rate_e4[currency]
     local = rounded_ratio(amount_e4 * rate_e4 * 10 ** exponent(currency), 10 ** (USD_E4 + 4))
     if local == 0 or not method.min_usd_e4 <= amount_e4 <= method.max_usd_e4:
         return AmountOutOfRange(
@@ -148,9 +151,9 @@ def _priced(method: Method, country: str, amount_e4: int) -> _Chosen | Refused:
 
 
 def _find_method(body: CreateBody, country: str | None) -> Method | Refused:
-    catalogue = load_methods()
+    methods = load_methods()
     if body.payment_method_id is not None:
-        method = catalogue.by_id(body.payment_method_id)
+        method = methods.by_id(body.payment_method_id)
         if method is None:
             return PaymentMethodUnavailable(param="paymentMethodId", reason="unknown_method")
         if body.payment_method is not None and body.payment_method != method.slug:
@@ -159,7 +162,7 @@ def _find_method(body: CreateBody, country: str | None) -> Method | Refused:
     if body.country is None:
         return FieldMissing(param="country")
     slug = cast("str", body.payment_method)
-    found = None if country is None else catalogue.by_slug(slug, country)
+    found = None if country is None else methods.by_slug(slug, country)
     return found or PaymentMethodUnavailable(param="paymentMethod", reason="unknown_method")
 
 
@@ -179,7 +182,7 @@ def missing_fields(body: CreateBody, method: Method) -> Refused | None:
 
 async def create(call: Call[CreateBody, NoQuery]) -> Answer | Refused:
     """POST /payments: store it, charge it, answer with it."""
-    chosen = _choose(call.body)
+    chosen = _choose(call.body, call.book.mode)
     if isinstance(chosen, Refused):
         return chosen
     if call.simulate == "med" and chosen.method.id != "sbx_pix":
@@ -376,3 +379,112 @@ async def read(call: Call[NoBody, NoQuery]) -> Answer | Refused:
     """GET /payments/{id}."""
     payment = await _find(call, call.path["id"])
     return NotFound() if payment is None else Answer(200, render_payment(payment, call.book.mode))
+
+
+class PaymentsQuery(
+    ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
+):
+    """Filters of GET /payments."""
+
+    status: str | None = None
+    payment_method_id: str | None = None
+    payment_method: str | None = None
+    country: str | None = None
+    currency_local: str | None = None
+    merchant_order_id: str | None = None
+    shop_id: str | None = None
+    disputed: bool | None = None
+
+
+class PaymentList(msgspec.Struct, frozen=True):
+    """A page of payments."""
+
+    data: list[PaymentWire]
+    pagination: Pagination
+
+
+async def list_payments(call: Call[NoBody, PaymentsQuery]) -> Answer | Refused:
+    """GET /payments, newest first."""
+    query = call.query
+    page = read_page(query)
+    if isinstance(page, Refused):
+        return page
+    filters = {
+        "shard": call.book.shard,
+        "book_id": call.book.book_id,
+        "status": query.status,
+        "method_id": query.payment_method_id,
+        "method": query.payment_method,
+        "country": query.country,
+        "currency": query.currency_local,
+        "merchant_order_id": query.merchant_order_id,
+        "shop_id": query.shop_id,
+        "disputed": query.disputed,
+        "from_time": query.from_,
+        "to_time": query.to,
+    }
+    async with call.services.reader() as connection:
+        rows = await SQL.list_payments(
+            connection, **filters, after_id=page.after, limit=page.limit + 1, offset=page.offset
+        )
+        total = (await SQL.count_payments(connection, **filters))["total"] if page.counts else None
+    payments = [_ROW.decode(row["row"]) for row in rows[: page.limit]]
+    last = payments[-1].payment_id if payments else None
+    shown = PaymentList(
+        [show(payment, call.book.mode) for payment in payments],
+        paginate(page, total, last, has_more=len(rows) > page.limit),
+    )
+    return Answer(200, _ENCODER.encode(shown))
+
+
+ROUTES: Final = (
+    Route(
+        "POST",
+        "/payments",
+        create,
+        "payments:write",
+        "Create a payment",
+        PaymentWire,
+        status=201,
+        body=CreateBody,
+        errors=(
+            "idempotency_in_progress",
+            "payment_method_unavailable",
+            "amount_out_of_range",
+            "missing_required_fields",
+        ),
+        simulate=SIMULATE,
+    ),
+    Route(
+        "GET",
+        "/payments",
+        list_payments,
+        "payments:read",
+        "List payments, newest first",
+        PaymentList,
+        query=PaymentsQuery,
+        errors=("invalid_parameter",),
+    ),
+    Route(
+        "GET",
+        "/payments/{id}",
+        read,
+        "payments:read",
+        "Show a payment",
+        PaymentWire,
+        errors=("not_found",),
+    ),
+    Route(
+        "POST",
+        "/payments/{id}/simulate",
+        simulate,
+        "sandbox:use",
+        "Make something happen to a test payment",
+        Simulated,
+        body=SimulateBody,
+        empty_body=False,
+        errors=("not_found", "simulate_not_possible"),
+        sandbox_only=True,
+    ),
+    *catalogue.ROUTES,
+)

@@ -84,7 +84,7 @@ async def charge(
             book=book.book_id,
             book_time=book_time,
             reference=port.charge_reference(payment.payment_id, book.shard),
-            method=payment.method_id,
+            method=payment.method,
             amount_minor=payment.amount_minor,
             currency=payment.currency,
             country=payment.country,

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-import structlog
+from clawback import logs
 
 from clawback import clock
 from clawback.balances.model import TopUp
@@ -38,7 +38,7 @@ _PAYMENT: Final = msgspec.json.Decoder(Payment)
 Reader = Callable[[], "AbstractAsyncContextManager[PoolConnectionProxy]"]
 Providers = Callable[[str, str], Provider]
 
-log = structlog.get_logger()
+log = logs.get_logger()
 
 
 class Schedule:

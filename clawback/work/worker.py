@@ -8,14 +8,14 @@ outcomes are committed before the process goes.
 import asyncio
 import signal
 
-import structlog
+from clawback import logs
 import uvloop
 
 from clawback import tables
 from clawback.settings import Settings
 from clawback.work.schedule import Schedule
 
-log = structlog.get_logger()
+log = logs.get_logger()
 
 DRAIN_SECONDS = 20.0
 

@@ -305,3 +305,19 @@ AS $$
 $$;
 REVOKE ALL ON FUNCTION lane_open_book_v1 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION lane_open_book_v1 TO clawback_app;
+
+-- A fact about an object that is not there yet; a repeat of it is one fact.
+CREATE OR REPLACE FUNCTION lane_keep_fact_v1(p_shard integer, p_fact json)
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+    INSERT INTO facts
+    SELECT p_shard, r.fact_id, r.book_id, r.provider, r.provider_account, r.source, r.event_key,
+        r.type, r.reference, r.object_id, r.amount_minor, r.currency, r.provider_reference,
+        r.rail_reference, r.reason, r.effective_at, r.received_at, r.applied_at
+    FROM json_populate_record(NULL::facts, p_fact) AS r
+    ON CONFLICT ON CONSTRAINT facts_event_key DO NOTHING;
+$$;
+REVOKE ALL ON FUNCTION lane_keep_fact_v1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lane_keep_fact_v1 TO clawback_app;

@@ -1,0 +1,20 @@
+-- A provider's message names its object by our reference, which carries the shard; the book is the
+-- object's own. The only reads of the product that start from a shard instead of a key's book.
+
+-- name: find_claim :maybe (shard, claim_id)
+SELECT c.shard, c.book_id, b.merchant_id, m.name AS merchant_name, b.mode
+FROM claims AS c
+INNER JOIN books AS b ON b.book_id = c.book_id
+INNER JOIN merchants AS m ON m.merchant_id = b.merchant_id
+WHERE c.shard = $1 AND c.claim_id = $2;
+
+-- name: find_payment :maybe (shard, payment_id)
+SELECT p.shard, p.book_id, b.merchant_id, m.name AS merchant_name, b.mode,
+    row_to_json(p)::text AS row
+FROM payments AS p
+INNER JOIN books AS b ON b.book_id = p.book_id
+INNER JOIN merchants AS m ON m.merchant_id = b.merchant_id
+WHERE p.shard = $1 AND p.payment_id = $2;
+
+-- name: keep_fact :exec (shard, fact)
+SELECT lane_keep_fact_v1($1, $2::json);

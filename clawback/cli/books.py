@@ -1,0 +1,102 @@
+"""`clawback books`: what a book charges, holds back and allows.
+
+A change holds for what happens after it: nothing that was booked is touched. Amounts are typed as
+USD and percent, and kept exactly.
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clawback.cli.options import Live, Merchant, percent_e4, usd_e4
+from clawback.cli.output import Stop, clean
+from clawback.cli.session import Database, with_database
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+app = typer.Typer()
+
+NAMES = {
+    "threshold": "USD from which a second person approves; `-` for none",
+    "reserve": "percent of each payment held back",
+    "reserve-days": "days that the reserve is held",
+    "settle-hours": "hours until captured money is available",
+    "credit-line": "USD that claims may freeze beyond the balance",
+    "dispute-fee": "USD for each chargeback",
+    "require-idempotency-key": "yes or no",
+    "idempotency-hours": "hours that an idempotency key is kept",
+    "fee.METHOD": "percent+USD of a payment method, as 2.9+0.30; `-` for the method's own",
+}
+
+
+@app.command("show")
+@with_database
+def show_book(database: Database, merchant: Merchant, *, live: Live = False) -> None:
+    """Show the settings of a merchant's test book (--live: live book)."""
+    from clawback.cli import register  # noqa: PLC0415 - the driver is loaded only when used
+
+    mode = "live" if live else "test"
+    database.show_one(database.run(lambda session: register.show_book(session, merchant, mode)))
+
+
+@app.command("set", epilog=" · ".join(f"{name}: {text}" for name, text in NAMES.items()))
+@with_database
+def set_book(
+    database: Database,
+    merchant: Merchant,
+    settings: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="See below.")],
+    *,
+    live: Live = False,
+) -> None:
+    """Set something of a merchant's test book (--live: live book)."""
+    from clawback.cli import register  # noqa: PLC0415 - the driver is loaded only when used
+
+    changes: dict[str, object] = {}
+    fees: dict[str, tuple[int, int] | None] = {}
+    for setting in settings:
+        name, sign, value = setting.partition("=")
+        if not sign:
+            raise Stop(f"{clean(setting)} is no setting", "Write NAME=VALUE, as reserve=10.")
+        if name.startswith("fee."):
+            fees[name.removeprefix("fee.")] = _fee(value)
+        else:
+            column, found = _read(name, value)
+            changes[column] = found
+    mode = "live" if live else "test"
+
+    async def change(session: "Connection") -> dict[str, object]:
+        await register.set_book(session, merchant, mode, changes, fees)
+        return await register.show_book(session, merchant, mode)
+
+    database.show_one(database.run(change))
+
+
+def _read(name: str, value: str) -> tuple[str, object]:
+    """The column of a setting and what to put there. Raises: Stop."""
+    match name:
+        case "threshold":
+            return "approval_threshold_usd_e4", usd_e4(value, name)
+        case "reserve":
+            return "reserve_percent_e4", percent_e4(value, name)
+        case "credit-line" | "dispute-fee":
+            return f"{name.replace('-', '_')}_usd_e4", usd_e4(value, name)
+        case "reserve-days" | "settle-hours" | "idempotency-hours":
+            return name.replace("-", "_"), _whole(value, name)
+        case "require-idempotency-key" if value in {"yes", "no"}:
+            return "require_idempotency_key", value == "yes"
+    raise Stop(f"{clean(name)}={clean(value)} is no setting", f"There are: {', '.join(NAMES)}.")
+
+
+def _whole(value: str, name: str) -> int:
+    if not value.isascii() or not value.isdecimal() or len(value) > 6:  # noqa: PLR2004 - 114 years
+        raise Stop(f"{name}={clean(value)} is no whole number", "Write it as 48.")
+    return int(value)
+
+
+def _fee(value: str) -> tuple[int, int] | None:
+    """Percent and flat part of a fee, in 1/10,000; None for the method's own. Raises: Stop."""
+    if value == "-":
+        return None
+    percent, _, flat = value.partition("+")
+    return percent_e4(percent, "fee"), usd_e4(flat or "0", "fee") or 0

@@ -1,0 +1,84 @@
+"""Provider accounts in the database: their secrets go in sealed and never come out to a screen.
+
+Each secret is bound to its account and its use, so a sealed value that is copied to another row
+does not open.
+"""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from clawback import clock
+from clawback.cli.output import Stop
+from clawback.cli.register import SQL, Fields, shown
+from clawback.seal import Seal, SealBroken, of_provider
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+
+class Account(msgspec.Struct, frozen=True):
+    """An account at a provider, in one mode."""
+
+    provider: str
+    account: str
+    mode: str
+
+    def about(self) -> tuple[str, str]:
+        """What its two secrets are bound to: that of calls, that of notices."""
+        return (
+            of_provider(self.provider, self.account, notices=False),
+            of_provider(self.provider, self.account, notices=True),
+        )
+
+
+async def keep(
+    session: "Connection", seal: Seal, wanted: Account, secrets: tuple[str, str]
+) -> None:
+    """Store an account with its secrets, or new secrets of one. Raises: Stop for another mode."""
+    sealed = [
+        seal.close(secret, about=about)
+        for secret, about in zip(secrets, wanted.about(), strict=True)
+    ]
+    names = {"provider": wanted.provider, "account": wanted.account}
+    given = {"sealed_secret": sealed[0], "sealed_notice_secret": sealed[1]}
+    async with session.transaction():
+        found = await SQL.find_provider_account(session, **names)
+        if found is None:
+            at = clock.real_now()
+            await SQL.create_provider_account(session, **names, **given, mode=wanted.mode, at=at)
+        elif found["mode"] != wanted.mode:
+            text = f"account {wanted.account} of {wanted.provider} is a {found['mode']} account"
+            raise Stop(text, "An account has one mode: choose another name.")
+        else:
+            await SQL.reseal(session, **names, **given)
+
+
+async def list_accounts(session: "Connection") -> list[Fields]:
+    """All accounts, without their secrets."""
+    return [shown(row) for row in await SQL.list_provider_accounts(session)]
+
+
+async def reseal(session: "Connection", seal: Seal) -> int:
+    """Seal every secret anew with the newest key; returns how many accounts there are.
+
+    Raises: Stop if one does not open, with nothing changed.
+    """
+    async with session.transaction():
+        rows = await SQL.sealed_secrets(session)
+        for row in rows:
+            account = Account(row["provider"], row["account"], "")
+            calls, notices = account.about()
+            try:
+                secret = seal.open(row["sealed_secret"], about=calls)
+                notice = seal.open(row["sealed_notice_secret"], about=notices)
+            except SealBroken as error:
+                raise Stop(str(error), "Store its secrets anew: `providers create`.") from error
+            await SQL.reseal(
+                session,
+                provider=row["provider"],
+                account=row["account"],
+                sealed_secret=seal.close(secret, about=calls),
+                sealed_notice_secret=seal.close(notice, about=notices),
+            )
+        return len(rows)

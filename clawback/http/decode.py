@@ -1,0 +1,207 @@
+"""From bytes to a typed body or query, or to a refusal that names every fault.
+
+The good path is one pass of msgspec and a check for doubled keys. Only when that fails is the
+body read again, slowly, to say exactly what is wrong, in the contract's order (section 3, step 5).
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from clawback.errors import Refused
+from clawback.http.faults import (
+    SHAPES,
+    DuplicateKey,
+    InvalidJson,
+    InvalidParameter,
+    ShapeFault,
+)
+from clawback.money import Amount, AmountError, NumberText, decode_amount, read_number
+
+MAX_DEPTH: Final = 32
+MAX_INTEGER_TEXT: Final = 4000
+ORDER: Final = ("unknown_field", "missing_field", "invalid_field", "invalid_amount")
+
+_PATH: Final = re.compile(r" - at `\$(.*)`$")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+T = TypeVar("T")
+
+
+class BodyDecoder(Generic[T]):
+    """Decodes the bodies of one call."""
+
+    def __init__(self, kind: type[T], *, empty_body: bool) -> None:
+        """`empty_body`: whether no body at all stands for `{}` on this call."""
+        self._kind = kind
+        self._decoder = msgspec.json.Decoder(
+            kind, float_hook=read_number, dec_hook=decode_amount
+        )
+        self._fields = msgspec.structs.fields(kind)  # type: ignore[arg-type]  # a struct type
+        self._has_required = any(field.required for field in self._fields)
+        self._empty_body = empty_body
+
+    def decode(self, body: bytes) -> T | Refused:
+        """The body, or what is wrong with it."""
+        if not body:
+            if not self._empty_body:
+                return InvalidJson()
+            body = b"{}"
+        try:
+            decoded = self._decoder.decode(body)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return self._explain(body)
+        if is_plain(body):
+            return DuplicateKey() if _names_twice(body) else decoded
+        refused = _scan(body)
+        return refused if isinstance(refused, Refused) else decoded
+
+    def _explain(self, body: bytes) -> Refused:
+        found = _scan(body)
+        if isinstance(found, Refused):
+            return found
+        faults = list(self._faults(found))
+        if not faults:
+            return InvalidJson()
+        faults.sort(key=lambda fault: (ORDER.index(fault.code), fault.param))
+        first = faults[0]
+        return SHAPES[first.code](param=first.param, faults=tuple(faults))
+
+    def _faults(self, given: dict[str, Any]) -> "list[ShapeFault]":
+        names = {field.encode_name for field in self._fields}
+        faults = [ShapeFault(name, "unknown_field") for name in given if name not in names]
+        for field in self._fields:
+            name = field.encode_name
+            if field.required and given.get(name) is None:
+                is_amount = field.type is Amount and name in given
+                rule = "not_a_number" if is_amount else None
+                faults.append(
+                    ShapeFault(name, "invalid_amount" if is_amount else "missing_field", rule)
+                )
+            elif name in given:
+                faults += _field_faults(name, given[name], field.type)
+        return faults
+
+
+def _field_faults(name: str, value: object, kind: Any) -> list[ShapeFault]:  # noqa: ANN401 - a type
+    try:
+        msgspec.convert(value, kind, dec_hook=decode_amount)
+    except msgspec.ValidationError as error:
+        path = _PATH.search(str(error))
+        param = name + (path.group(1) if path else "")
+        cause = error.__cause__
+        if isinstance(cause, AmountError):
+            return [ShapeFault(param, "invalid_amount", cause.rule, cause.maximum, cause.decimals)]
+        return [ShapeFault(param, "invalid_field")]
+    return []
+
+
+def is_plain(body: bytes) -> bool:
+    """Whether it is a flat object without escapes, in which quotes stand around strings only."""
+    return b"\\" not in body and body.count(b"{") == 1 and b"\x00" not in body
+
+
+def _names_twice(body: bytes) -> bool:
+    """Whether a plain object names a key twice."""
+    parts = body.split(b'"')
+    keys = [
+        parts[place]
+        for place in range(1, len(parts) - 1, 2)
+        if parts[place + 1].lstrip().startswith(b":")
+    ]
+    return len(set(keys)) != len(keys)
+
+
+class _Doubled(ValueError):
+    """An object names a key twice."""
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise _Doubled
+    return made
+
+
+def _integer(text: str) -> int | NumberText:
+    return int(text) if len(text) <= MAX_INTEGER_TEXT else NumberText(text)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _scan(body: bytes) -> dict[str, Any] | Refused:
+    """Read the body with every rule of the contract's section 1 on JSON."""
+    try:
+        text = body.decode("utf-8")
+        found = json.loads(
+            text,
+            object_pairs_hook=_pairs,
+            parse_float=NumberText,
+            parse_int=_integer,
+            parse_constant=_no_constant,
+        )
+    except _Doubled:
+        return DuplicateKey()
+    except (ValueError, RecursionError):
+        return InvalidJson()
+    if not isinstance(found, dict) or not _is_decent(found, MAX_DEPTH):
+        return InvalidJson()
+    return found
+
+
+def _is_decent(value: object, depth: int) -> bool:
+    """No nesting beyond the limit, no NUL and no lone surrogate in any text."""
+    if isinstance(value, str):
+        return "\x00" not in value and _SURROGATE.search(value) is None
+    if isinstance(value, dict):
+        return depth > 0 and all(
+            _is_decent(name, depth) and _is_decent(one, depth - 1) for name, one in value.items()
+        )
+    if isinstance(value, list):
+        return depth > 0 and all(_is_decent(one, depth - 1) for one in value)
+    return True
+
+
+class QueryDecoder(Generic[T]):
+    """Decodes the query parameters of one call."""
+
+    def __init__(self, kind: type[T]) -> None:
+        """`kind` is a struct whose fields are the parameters, text or converted from it."""
+        self._kind = kind
+        self._names = {
+            field.encode_name
+            for field in msgspec.structs.fields(kind)  # type: ignore[arg-type]  # a struct type
+        }
+        self._empty = msgspec.convert({}, kind, strict=False)
+
+    def decode(self, query: bytes) -> T | Refused:
+        """The parameters, or the first that is unknown, repeated or out of form."""
+        if not query:
+            return self._empty
+        found: dict[str, str] = {}
+        for part in query.split(b"&"):
+            raw_name, _, raw_value = part.partition(b"=")
+            try:
+                name = unquote_to_bytes(raw_name.replace(b"+", b" ")).decode()
+                value = unquote_to_bytes(raw_value.replace(b"+", b" ")).decode()
+            except UnicodeDecodeError:
+                return InvalidParameter()
+            if name not in self._names or name in found:
+                return InvalidParameter(param=name[:64] if name.isprintable() else None)
+            if not value or "\x00" in value or _SURROGATE.search(value):
+                return InvalidParameter(param=name)
+            found[name] = value
+        return self._convert(found)
+
+    def _convert(self, found: Mapping[str, str]) -> T | Refused:
+        try:
+            return msgspec.convert(found, self._kind, strict=False)
+        except msgspec.ValidationError as error:
+            path = _PATH.search(str(error))
+            return InvalidParameter(param=path.group(1).lstrip(".") if path else None)

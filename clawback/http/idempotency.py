@@ -1,0 +1,58 @@
+"""Idempotency keys: their form, and the fingerprint of the request that they stand for.
+
+The fingerprint is SHA-256 over method, path template, path and query parameters, version,
+Sandbox-Simulate and the parsed body in a canonical form: keys sorted, numbers as plain decimals,
+nulls dropped, strings untouched (contract, section 4).
+"""
+
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from clawback.errors import Refused
+from clawback.http.faults import InvalidIdempotencyKey
+from clawback.money import Amount, major_text
+from clawback.route import IdempotencyKey, Route
+
+MAX_LENGTH: Final = 255
+
+
+def _amount(value: object) -> msgspec.Raw:
+    assert isinstance(value, Amount), value
+    return msgspec.Raw(major_text(value.units, value.scale).encode())
+
+
+_ENCODER: Final = msgspec.json.Encoder(order="sorted", enc_hook=_amount)
+
+
+def read_key(
+    header: bytes,
+    route: Route,
+    path: dict[str, str],
+    query: bytes,
+    version: str,
+    simulate: str | None,
+    body: object,
+) -> IdempotencyKey | Refused:
+    """The key with its request's fingerprint. Refuses: InvalidIdempotencyKey."""
+    if not 1 <= len(header) <= MAX_LENGTH or not header.isascii():
+        return InvalidIdempotencyKey()
+    text = header.decode("ascii")
+    if not text.isprintable():
+        return InvalidIdempotencyKey()
+    canonical = _ENCODER.encode(
+        (route.method, route.path, path, query.decode("latin-1"), version, simulate, _plain(body))
+    )
+    return IdempotencyKey(f"{route.method} {route.path}", text, sha256(canonical).hexdigest())
+
+
+def _plain(body: object) -> dict[str, object]:
+    """The fields that were given, without nulls."""
+    if not isinstance(body, msgspec.Struct):
+        return {}
+    return {
+        name: value
+        for name in body.__struct_fields__
+        if (value := getattr(body, name)) is not None and value is not msgspec.UNSET
+    }

@@ -1,0 +1,168 @@
+"""The OpenAPI 3.1 document, made from the same records that serve the calls.
+
+Money is `number` without a format: a format would tell generators to use a float type.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from clawback import API_VERSION
+from clawback.errors import STATUS
+from clawback.money import Amount
+from clawback.route import ANY_KEY, PROVIDER, Route
+
+Document = dict[str, Any]
+
+ALWAYS: Final = ("invalid_json", "unknown_field", "invalid_field", "rate_limited", "unavailable")
+KEYED: Final = ("missing_api_key", "invalid_api_key", "scope_missing")
+REF: Final = "#/components/schemas/{name}"
+
+
+def _schema_of(kind: type) -> dict[str, Any]:
+    """Schemas of the types that msgspec does not know."""
+    if kind is Amount:
+        return {"type": "number", "description": "Major units, exact."}
+    raise NotImplementedError(kind)
+
+
+def make_document(routes: Iterable[Route], *, server: str = "/api/v1") -> Document:
+    """The document of exactly these calls."""
+    listed = tuple(routes)
+    kinds = [
+        kind for route in listed for kind in (route.body, route.query, route.answer, _ErrorBody)
+    ]
+    unique = list({str(kind): kind for kind in kinds}.values())
+    schemas, components = msgspec.json.schema_components(
+        unique, schema_hook=_schema_of, ref_template=REF
+    )
+    by_kind = {str(kind): schema for kind, schema in zip(unique, schemas, strict=True)}
+    paths: dict[str, dict[str, Any]] = {}
+    for route in listed:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(
+            route, by_kind, components
+        )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Clawback",
+            "version": API_VERSION,
+            "description": "Payments, and giving them back: every refund is a claim.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": server}],
+        "paths": paths,
+        "components": {
+            "schemas": {name: _money_as_number(one) for name, one in components.items()},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "description": "sk_… or pk_…"}
+            },
+        },
+    }
+
+
+class _ErrorDetails(msgspec.Struct, frozen=True, rename="camel"):
+    """What is wrong; program against `code`."""
+
+    code: str
+    type: str
+    message: str
+    request_id: str
+    doc_url: str
+    param: str | None = None
+    details: dict[str, Any] | None = None
+
+
+class _ErrorBody(msgspec.Struct, frozen=True):
+    """Every error has this form."""
+
+    error: _ErrorDetails
+
+
+def _money_as_number(schema: Any) -> Any:  # noqa: ANN401 - JSON
+    """Rendered numbers (`Raw`) are written as numbers; msgspec knows them as anything."""
+    if isinstance(schema, dict) and "properties" in schema:
+        properties = {
+            name: {"type": "number"} if one == {} else one
+            for name, one in schema["properties"].items()
+        }
+        return {**schema, "properties": properties}
+    return schema
+
+
+def _operation(
+    route: Route, by_kind: dict[str, Any], components: dict[str, Any]
+) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "operationId": _name(route),
+        "summary": route.summary,
+        "parameters": [*_path_parameters(route), *_query(route, by_kind, components)],
+        "responses": {
+            str(route.status): {
+                "description": "Done.",
+                "content": {"application/json": {"schema": by_kind[str(route.answer)]}},
+            },
+            **_errors(route, by_kind),
+        },
+        "security": [] if route.scope == PROVIDER else [{"key": []}],
+    }
+    if route.scope not in {ANY_KEY, PROVIDER}:
+        made["x-scope"] = route.scope
+    if route.method in {"POST", "PATCH"}:
+        made["requestBody"] = {
+            "required": not route.empty_body,
+            "content": {"application/json": {"schema": by_kind[str(route.body)]}},
+        }
+    if route.method == "POST" and route.scope != PROVIDER:
+        made["parameters"].append(_header("Idempotency-Key", {"type": "string", "maxLength": 255}))
+    if route.simulate:
+        made["parameters"].append(_header("Sandbox-Simulate", {"enum": list(route.simulate)}))
+    return made
+
+
+def _header(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "schema": schema}
+
+
+def _name(route: Route) -> str:
+    parts = [part.strip("{}").replace("-", "_") for part in route.path.strip("/").split("/")]
+    return "_".join([route.method.lower(), *parts])
+
+
+def _path_parameters(route: Route) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in names
+    ]
+
+
+def _query(
+    route: Route, by_kind: dict[str, Any], components: dict[str, Any]
+) -> list[dict[str, Any]]:
+    schema = by_kind[str(route.query)]
+    schema = components[schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "schema": one,
+        }
+        for name, one in schema.get("properties", {}).items()
+    ]
+
+
+def _errors(route: Route, by_kind: dict[str, Any]) -> dict[str, Any]:
+    codes = (*ALWAYS, *(() if route.scope == PROVIDER else KEYED), *route.errors)
+    by_status: dict[int, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(STATUS[code], []).append(code)
+    return {
+        str(status): {
+            "description": ", ".join(dict.fromkeys(found)),
+            "content": {"application/json": {"schema": by_kind[str(_ErrorBody)]}},
+        }
+        for status, found in sorted(by_status.items())
+    }

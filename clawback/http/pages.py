@@ -1,0 +1,123 @@
+"""What lies outside /api/v1: health, readiness, metrics, the document of all calls, the manual.
+
+Built on Starlette; nothing here is on the way of a refund.
+"""
+
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from clawback.errors import Refused, Unavailable
+from clawback.http import faults
+from clawback.http.app import render_refusal
+from clawback.http.metrics import render_metrics
+from clawback.http.openapi import Document
+from clawback.http.manual import error_page, manual_page
+
+if TYPE_CHECKING:
+    from clawback.settings import Settings
+
+PAGE_CSP: Final = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
+
+
+def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    usual = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    return Response(
+        body, status, headers=usual | (headers or {}), media_type="application/json"
+    )
+
+
+def _refusal(refused: Refused, headers: dict[str, str] | None = None) -> Response:
+    status, body = render_refusal(refused, "req_page")
+    return _json(body, status, {"request-id": "req_page", **(headers or {})})
+
+
+def _page(html: str) -> Response:
+    headers = {
+        "content-security-policy": PAGE_CSP,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+    }
+    return HTMLResponse(html, headers=headers)
+
+
+def make_pages(
+    document: Document,
+    settings: "Settings",
+    is_ready: Callable[[], Awaitable[bool]],
+    gauges: Callable[[], Awaitable[dict[str, float]]],
+) -> Starlette:
+    """The application for every path that is not of the API."""
+    spec = msgspec.json.encode(document)
+    manual = manual_page(document)
+    errors = error_page()
+
+    async def healthz(_: Request) -> Response:
+        return _json(b'{"ok":true}')
+
+    async def readyz(_: Request) -> Response:
+        if await is_ready():
+            return _json(b'{"ready":true}')
+        return _refusal(Unavailable(), {"retry-after": "1"})
+
+    async def metrics(request: Request) -> Response:
+        if not _may_see_metrics(request, settings):
+            return _refusal(faults.RouteNotFound())
+        return Response(
+            render_metrics(await gauges()),
+            media_type="application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )
+
+    async def openapi(_: Request) -> Response:
+        return _json(spec, headers={"access-control-allow-origin": "*"})
+
+    async def docs(_: Request) -> Response:
+        return _page(manual)
+
+    async def docs_errors(_: Request) -> Response:
+        return _page(errors)
+
+    async def style(_: Request) -> Response:
+        text = resources.files(__package__).joinpath("static/manual.css").read_text("utf-8")
+        return Response(text, media_type="text/css", headers={"x-content-type-options": "nosniff"})
+
+    async def not_found(_request: Request, error: Exception) -> Response:
+        is_method = isinstance(error, HTTPException) and error.status_code == 405  # noqa: PLR2004
+        allow = (error.headers or {}) if isinstance(error, HTTPException) else {}
+        return _refusal(
+            faults.MethodNotAllowed() if is_method else faults.RouteNotFound(), dict(allow)
+        )
+
+    calls = {
+        "/healthz": healthz,
+        "/readyz": readyz,
+        "/metrics": metrics,
+        "/openapi.json": openapi,
+        "/docs": docs,
+        "/docs/errors": docs_errors,
+        "/static/manual.css": style,
+    }
+    return Starlette(
+        routes=[Route(path, call, methods=["GET"]) for path, call in calls.items()],
+        exception_handlers={404: not_found, 405: not_found},
+    )
+
+
+def _may_see_metrics(request: Request, settings: "Settings") -> bool:
+    if settings.metrics_token_file is not None:
+        token = settings.secret(settings.metrics_token_file)
+        return request.headers.get("authorization") == f"Bearer {token}"
+    return request.client is not None and request.client.host in LOOPBACK
+
+

@@ -1,0 +1,1 @@
+"""Merchants, their books and shops, and the keys that open them."""

@@ -1,0 +1,242 @@
+"""What the sandbox provider and its callers say to each other, as JSON.
+
+Amounts are integers in minor units of the currency (ISO 4217). Times are RFC 3339 and, but for
+the signing of notices, those of the caller's book clock, which each request carries in the header
+`X-Book-Time`; `X-Book` names the book. Both sides read these records; unknown fields in a request
+are refused, so that a misspelt one cannot change what is asked.
+"""
+
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+ChargeStatus = Literal["pending", "processing", "completed", "failed", "expired"]
+RefundStatus = Literal["accepted", "settled", "declined", "returned"]
+
+SIMULATIONS: Final = {
+    "paid": ("completed", 5),
+    "failed": ("failed", 5),
+    "expired": ("expired", 30),
+    "slow_payment": ("completed", 300),
+    "chargeback": ("completed", 5),
+    "inquiry": ("completed", 5),
+    "med": ("completed", 5),
+}
+"""`simulate` on a charge: what becomes of it, and after how many seconds of the book's clock."""
+
+OPERATIONS: Final = ("charge", "refund", "lookup", "evidence", "accept", "webhook")
+CALL_FAULTS: Final = (
+    "none",
+    "decline",
+    "unavailable",
+    "rate_limited",
+    "timeout_before_effect",
+    "timeout_after_effect",
+    "error_after_effect",
+    "bad_body",
+    "wrong_amount",
+    "never_settles",
+    "fails_after_3_days",
+    "slow",
+)
+NOTICE_FAULTS: Final = ("none", "lost", "duplicate", "out_of_order", "late", "bad_signature")
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """Base of what is sent to the provider."""
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Base of what the provider answers; readers ignore fields that they do not know."""
+
+
+class AskCharge(Asked, frozen=True, kw_only=True):
+    """POST /charges."""
+
+    reference: str
+    method: str
+    amount_minor: int
+    currency: str
+    country: str
+    merchant_name: str
+    simulate: str | None = None
+
+
+class SimulateCharge(Asked, frozen=True, kw_only=True):
+    """POST /charges/{reference}/simulate."""
+
+    status: Literal["processing", "completed", "failed", "expired"]
+
+
+class AskRefund(Asked, frozen=True, kw_only=True):
+    """POST /refunds. `payee`: where the money goes, on rails that cannot find the payer."""
+
+    reference: str
+    charge_reference: str
+    amount_minor: int
+    currency: str
+    payee: dict[str, str] | None = None
+
+
+class SimulateRefund(Asked, frozen=True, kw_only=True):
+    """POST /refunds/{reference}/simulate."""
+
+    status: Literal["settled", "declined", "returned"]
+
+
+class AskLookups(Asked, frozen=True, kw_only=True):
+    """POST /refunds/lookup: at most 100 references at once."""
+
+    references: list[str]
+
+
+class AskFault(Asked, frozen=True, kw_only=True):
+    """POST /faults: one fault per matching call; None matches every book or every charge."""
+
+    operation: Literal["charge", "refund", "lookup", "evidence", "accept", "webhook"]
+    sequence: list[str]
+    charge_reference: str | None = None
+    repeat: bool = False
+    book: str | None = None
+
+
+class Charge(Told, frozen=True, kw_only=True):
+    """A charge as the provider knows it. `next_change_at`: when it will decide by itself."""
+
+    charge_id: str
+    reference: str
+    status: ChargeStatus
+    amount_minor: int
+    currency: str
+    payment_data: dict[str, str]
+    rail_reference: str | None
+    expires_at: datetime | None
+    next_change_at: datetime | None
+    decided_at: datetime | None
+    failure_code: str | None
+
+
+class Refund(Told, frozen=True, kw_only=True):
+    """A refund as the provider knows it. `returned`: it had settled, and the money came back."""
+
+    refund_id: str
+    reference: str
+    charge_reference: str
+    status: RefundStatus
+    amount_minor: int
+    currency: str
+    settles_at: datetime | None
+    settled_at: datetime | None
+    returned_at: datetime | None
+    rail_reference: str | None
+    reason: str | None
+
+
+class Lookups(Told, frozen=True, kw_only=True):
+    """Answer of POST /refunds/lookup: in the order asked; None where no such refund exists."""
+
+    refunds: list[Refund | None]
+
+
+class Fault(Told, frozen=True, kw_only=True):
+    """One script of faults. `fired` counts what it has done so far."""
+
+    id: str
+    operation: str
+    remaining: list[str]
+    repeat: bool
+    charge_reference: str | None
+    book: str | None
+    fired: dict[str, int]
+
+
+class Faults(Told, frozen=True, kw_only=True):
+    """GET /faults."""
+
+    data: list[Fault]
+
+
+class Cleared(Told, frozen=True, kw_only=True):
+    """DELETE /faults."""
+
+    cleared: int
+
+
+class NextChange(Told, frozen=True, kw_only=True):
+    """GET /due: when the provider will next change something of the book by itself."""
+
+    next_at: datetime | None
+
+
+class RecordedRefund(Told, frozen=True, kw_only=True):
+    """A line of GET /record/refunds. `effects` is 1 if money left; `asked` counts the calls."""
+
+    reference: str
+    charge_reference: str
+    book: str
+    amount_minor: int
+    currency: str
+    status: RefundStatus
+    effects: int
+    asked: int
+
+
+class RecordedCharge(Told, frozen=True, kw_only=True):
+    """A line of GET /record/charges."""
+
+    reference: str
+    book: str
+    method: str
+    amount_minor: int
+    refunded_minor: int
+    currency: str
+    status: ChargeStatus
+    asked: int
+
+
+class RefundRecord(Told, frozen=True, kw_only=True):
+    """GET /record/refunds: oldest first; `next` is the cursor of the following page, or None."""
+
+    data: list[RecordedRefund]
+    next: int | None
+
+
+class ChargeRecord(Told, frozen=True, kw_only=True):
+    """GET /record/charges: oldest first; `next` is the cursor of the following page, or None."""
+
+    data: list[RecordedCharge]
+    next: int | None
+
+
+class Totals(Told, frozen=True, kw_only=True):
+    """GET /record/totals: counts by status; `effects` counts refunds that took money out."""
+
+    charges: dict[str, int]
+    refunds: dict[str, int]
+    effects: int
+    calls: int
+
+
+class Notice(Told, frozen=True, kw_only=True):
+    """The body of a notice. `type` is charge.<status> or refund.<status>."""
+
+    id: str
+    type: str
+    created_at: datetime
+    book: str
+    reference: str
+    charge_reference: str
+    provider_reference: str
+    amount_minor: int
+    currency: str
+    status: str
+    rail_reference: str | None
+    reason: str | None
+    at: datetime
+
+
+class Problem(Told, frozen=True, kw_only=True):
+    """The body of every answer that is not 200."""
+
+    error: str

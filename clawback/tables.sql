@@ -1,0 +1,3 @@
+-- name: count_shards :one ()
+SELECT count(*)::integer AS shards
+FROM shards;

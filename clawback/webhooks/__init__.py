@@ -1,0 +1,1 @@
+"""Events: what happened, one row for each change of state."""

@@ -1,0 +1,141 @@
+"""A `clawback dev` in a process of its own, and the commands that are run beside it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 45.0
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Ours, without what would lead a command elsewhere."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CLAWBACK_")}
+    kept.pop("DATABASE_URL", None)
+    return kept | {"PYTHONPATH": str(ROOT)} | more
+
+
+def clawback(*arguments: str, cwd: Path = ROOT, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "clawback", *arguments],
+        cwd=cwd,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+class Tree:
+    """One `clawback dev` and everything that it started."""
+
+    def __init__(self, data: Path, *arguments: str) -> None:
+        """Start it; it is ready after `wait`."""
+        self.data = data
+        self.said = data.parent / f"{data.name}.out"
+        with self.said.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "clawback", "dev", "--port", "0", "--processes", "2",
+                 "--data", str(data), *arguments],
+                cwd=data.parent,
+                env=environment(),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )  # fmt: skip
+
+    def wait(self) -> "Tree":
+        """Until dev.json is there, so the API answers."""
+        until = time.monotonic() + SECONDS
+        while not (self.data / "dev.json").exists():
+            assert self.process.poll() is None, self.said.read_text()
+            assert time.monotonic() < until, self.said.read_text()
+            time.sleep(0.02)
+        return self
+
+    @property
+    def dev(self) -> dict[str, Any]:
+        """What dev.json says now."""
+        found: dict[str, Any] = json.loads((self.data / "dev.json").read_text())
+        return found
+
+    def processes(self) -> list[psutil.Process]:
+        """The tree's processes, this moment."""
+        top = psutil.Process(self.process.pid)
+        return [top, *top.children(recursive=True)]
+
+    def call(self, method: str, path: str, body: object = None, key: str = "") -> dict[str, Any]:
+        """A call of the API: its body decoded."""
+        dev = self.dev
+        data = None if body is None else json.dumps(body)
+        headers = {"Authorization": f"Bearer {key or dev['secretKey']}"}
+        if data is not None:
+            headers["Content-Type"] = "application/json"
+        connection = HTTPConnection(dev["url"].removeprefix("http://"), timeout=10)
+        try:
+            connection.request(method, path, data, headers)
+            found: dict[str, Any] = json.load(connection.getresponse())
+            return found
+        finally:
+            connection.close()
+
+    def is_ready(self) -> bool:
+        """Whether /readyz says so."""
+        try:
+            return bool(self.call("GET", "/readyz").get("ready"))
+        except (OSError, HTTPException):
+            return False
+
+    def kill(self, name: str) -> int:
+        """Kill -9 a part; returns what was its process."""
+        pid = int(self.dev["pids"][name])
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def wait_for_another(self, name: str, pid: int) -> None:
+        """Until the part runs again as another process, and the API is ready."""
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            now = self.dev["pids"][name]
+            if now not in {None, pid} and psutil.pid_exists(now) and self.is_ready():
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{name} did not come back: {self.said.read_text()}")
+
+    def refund(self) -> str:
+        """Take a payment and refund a part of it; returns the claim's id once it is released."""
+        body = {"amount": 50, "paymentMethodId": "sbx_spei", "country": "MX"}
+        payment = self.call("POST", "/api/v1/payments", body)["id"]
+        self.call("POST", f"/api/v1/payments/{payment}/simulate", {"action": "paid"})
+        claim = self.call("POST", f"/api/v1/payments/{payment}/refund", {"amount": 10})["refundId"]
+        until = time.monotonic() + SECONDS
+        while self.call("GET", f"/api/v1/claims/{claim}")["status"] != "released":
+            assert time.monotonic() < until, self.call("GET", f"/api/v1/claims/{claim}")
+            time.sleep(0.1)
+        return str(claim)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to stop; returns its exit code once every process of the tree is gone."""
+        tree = self.processes()
+        self.process.send_signal(number)
+        code = self.process.wait(SECONDS)
+        _, alive = psutil.wait_procs(tree, timeout=5)
+        assert alive == [], self.said.read_text()
+        return code
+
+    def close(self) -> None:
+        """Leave nothing behind, whatever happened."""
+        if self.process.poll() is None:
+            tree = self.processes()
+            self.process.kill()
+            self.process.wait()
+            psutil.wait_procs(tree, timeout=20)

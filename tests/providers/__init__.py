@@ -1,0 +1,1 @@
+"""Tests of the provider port, its adapters and its tables."""
