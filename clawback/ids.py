@@ -27,6 +27,7 @@ _FORM: Final = re.compile(r"(TXN|CLM|SHP)-[0-9A-Z]{8}-[0-9A-Z]{4}", re.ASCII)
 
 def base36(number: int, width: int) -> str:
     """A number in upper-case base 36, padded to `width`. Bug: it does not fit."""
+    assert number >= 0, number
     text = ""
     while number:
         number, rest = divmod(number, _PAIR_COUNT)

@@ -8,7 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Final, cast
 
 import structlog
 
@@ -18,7 +18,7 @@ _SECRET: Final = re.compile(
 )
 MASK: Final = "[masked]"
 
-Event = MutableMapping[str, Any]
+Event = MutableMapping[str, object]
 
 
 def mask(text: str) -> str:
@@ -51,6 +51,6 @@ def configure(level: str = "info") -> None:
     )
 
 
-def get_logger() -> Any:  # noqa: ANN401 - structlog's own type
+def get_logger() -> "structlog.typing.FilteringBoundLogger":
     """A logger."""
-    return structlog.get_logger()
+    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger())

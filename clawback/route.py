@@ -83,6 +83,9 @@ class Answer(msgspec.Struct, frozen=True):
     media_type: str = "application/json"
 
 
+NOTHING: Final = Answer(204, b"")
+
+
 class Services(Protocol):
     """What a handler may use."""
 
@@ -115,7 +118,7 @@ class Services(Protocol):
         ...
 
 
-class Call(msgspec.Struct, Generic[BodyT, QueryT]):
+class Call(msgspec.Struct, Generic[BodyT, QueryT], frozen=True):
     """One authenticated request, decoded: what a handler is handed."""
 
     book: BookRef
@@ -129,6 +132,19 @@ class Call(msgspec.Struct, Generic[BodyT, QueryT]):
     services: Services
 
 
+class Kept(Generic[ResponseT]):
+    """A `render` that keeps the model's response for the caller and answers with nothing."""
+
+    def __init__(self) -> None:
+        """Nothing kept yet."""
+        self.value: ResponseT | None = None
+
+    def __call__(self, response: ResponseT) -> Answer:
+        """Keep it."""
+        self.value = response
+        return NOTHING
+
+
 class ProviderAccount(msgspec.Struct, frozen=True):
     """A provider's account as the operator set it up: its adapter and its notice secrets."""
 
@@ -137,7 +153,7 @@ class ProviderAccount(msgspec.Struct, frozen=True):
     notice_secrets: tuple[str, ...]
 
 
-class ProviderCall(msgspec.Struct):
+class ProviderCall(msgspec.Struct, frozen=True):
     """A webhook of a provider, raw: nothing of it has been believed yet.
 
     Header names are in lower case; one that comes twice is joined with ", ".

@@ -12,7 +12,9 @@ from typing import Final
 import msgspec
 
 PREFIX: Final = "CLAWBACK_"
-ELSEWHERE: Final = frozenset({"CLAWBACK_KEY", "CLAWBACK_URL", "CLAWBACK_DATA", "CLAWBACK_CITUS_URL"})
+ELSEWHERE: Final = frozenset(
+    {"CLAWBACK_KEY", "CLAWBACK_URL", "CLAWBACK_DATA", "CLAWBACK_CITUS_URL"}
+)
 """Names that the command line's own options read."""
 
 
@@ -84,7 +86,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
             continue
         field = name.removeprefix(PREFIX).lower()
         if field not in Settings.__struct_fields__:
-            raise SettingsError(f"{name} is not a setting of Clawback; see docs/reference/settings.md")
+            raise SettingsError(
+                f"{name} is not a setting of Clawback; see docs/reference/settings.md"
+            )
         is_list = field in {"hosts", "trusted_proxies"}
         values[field] = [one for one in value.split(",") if one] if is_list else value
     try:

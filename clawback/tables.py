@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import msgspec
 
+from clawback import logs
 from clawback.balances import api as balances_api
 from clawback.balances import model as balances_model
 from clawback.claims import api as claims_api
+from clawback.claims import ending as claims_ending
 from clawback.claims import fold as claims_fold
 from clawback.claims import model as claims_model
 from clawback.claims import wire as claims_wire
-from clawback import logs
 from clawback.db import pool, queries
 from clawback.errors import Refused
 from clawback.ids import Mint
 from clawback.lanes.command import Command
-from clawback.lanes.lane import Lanes, Rules
+from clawback.lanes.lane import Rules
+from clawback.lanes.lanes import Lanes
 from clawback.lanes.records import Claim, Payment
 from clawback.merchants import api as merchants_api
 from clawback.payments import api as payments_api
@@ -48,6 +50,7 @@ RULES: Final = Rules(
         **balances_model.DECIDE,
         **payments_model.DECIDE,
         **claims_model.DECIDE,
+        **claims_ending.DECIDE,
         **claims_fold.DECIDE,
     },
     render={
@@ -94,11 +97,11 @@ class Runtime:
 
     def reader(self) -> "AbstractAsyncContextManager[PoolConnectionProxy]":
         """A read-only connection."""
-        return self._readers.acquire()
+        return cast("AbstractAsyncContextManager[PoolConnectionProxy]", self._readers.acquire())
 
     def writer(self) -> "AbstractAsyncContextManager[PoolConnectionProxy]":
         """A connection for the few writes that no lane owns."""
-        return self._writers.acquire()
+        return cast("AbstractAsyncContextManager[PoolConnectionProxy]", self._writers.acquire())
 
     def provider(self, name: str, account: str) -> Provider:
         """The adapter of a provider's account. Bug: an account that is not set up."""

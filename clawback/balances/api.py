@@ -1,4 +1,8 @@
-"""GET /me/balance, /ledger/accounts and /ledger/entries (contract, section 9)."""
+"""GET /me/balance, /ledger/accounts and /ledger/entries (contract, section 9).
+
+Reads only; every figure of one answer is of one moment. Amounts are signed, credit positive, in
+major units with as many decimals as the books keep.
+"""
 
 from typing import Final
 
@@ -67,15 +71,12 @@ class Balance(msgspec.Struct, frozen=True, rename="camel"):
 async def balance(call: Call[NoBody, NoQuery]) -> Answer | Refused:
     """GET /me/balance."""
     async with call.services.reader() as connection:
-        row = await SQL.read_balance(
-            connection, shard=call.book.shard, book_id=call.book.book_id
-        )
+        row = await SQL.read_balance(connection, shard=call.book.shard, book_id=call.book.book_id)
     held = _BALANCES.decode(row["balances"])
     names = (a.AVAILABLE, a.PENDING, a.FROZEN, a.PAYABLE, a.RESERVE)
     net_e4 = sum(held.get(name, 0) for name in names) + held.get(a.DEBT, 0)
     fees_e4 = sum(
-        row[name]
-        for name in ("platform_fees_usd_e4", "flat_fees_usd_e4", "dispute_fees_usd_e4")
+        row[name] for name in ("platform_fees_usd_e4", "flat_fees_usd_e4", "dispute_fees_usd_e4")
     )
     shown = Balance(
         merchant_id=call.book.merchant_id,
@@ -83,9 +84,13 @@ async def balance(call: Call[NoBody, NoQuery]) -> Answer | Refused:
         currency="USD",
         as_of=clock.wire_time(clock.book_time(call.real_now, row["clock_offset_seconds"])),
         balance=Buckets(
-            *(usd(held.get(name, 0)) for name in names),
-            usd(-held.get(a.DEBT, 0)),
-            usd(held.get(a.PAID_OUT, 0)),
+            available=usd(held.get(a.AVAILABLE, 0)),
+            pending=usd(held.get(a.PENDING, 0)),
+            frozen=usd(held.get(a.FROZEN, 0)),
+            in_transit=usd(held.get(a.PAYABLE, 0)),
+            reserve=usd(held.get(a.RESERVE, 0)),
+            debt=usd(-held.get(a.DEBT, 0)),
+            paid_out=usd(held.get(a.PAID_OUT, 0)),
         ),
         claims=OpenClaims(row["open"], usd(row["missing"])),
         fee_summary=FeeSummary(

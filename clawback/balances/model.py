@@ -131,15 +131,17 @@ class TopUp(Command, frozen=True, kw_only=True):
         return Reads(accounts=FREEZE_ACCOUNTS)
 
 
-def decide_top_up(draft: Draft, command: Command, now: datetime) -> Refused | Decided:  # noqa: ARG001
+def decide_top_up(
+    draft: Draft,
+    command: Command,  # noqa: ARG001 - every decide is handed one
+    now: datetime,  # noqa: ARG001 - the draft's own
+) -> Refused | Decided:
     """Go on serving; refuses nothing."""
     draft.set_head(top_up_due=False)
     return Decided(follow_up=serve_waiting(draft))
 
 
-def serve_waiting(
-    draft: Draft, *, payment_id: PaymentId | None = None
-) -> tuple[Command, ...]:
+def serve_waiting(draft: Draft, *, payment_id: PaymentId | None = None) -> tuple[Command, ...]:
     """After a credit: top waiting claims up, then pay debt down; returns what is left to do.
 
     `payment_id` names a payment that got its own money back. At most 200 claims a commit.
@@ -178,9 +180,7 @@ def _top_up(draft: Draft, claim: Claim, *, from_book: bool) -> None:
         return
     topped = queued(replace(topped, version=claim.version + 1, updated_at=draft.now), draft.now)
     draft.put_claim(topped)
-    draft.tell(
-        "claim.updated", topped, actor=CLOCK, from_status=claim.status, movement="freeze"
-    )
+    draft.tell("claim.updated", topped, actor=CLOCK, from_status=claim.status, movement="freeze")
 
 
 def _recover_debt(draft: Draft) -> None:

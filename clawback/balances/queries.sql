@@ -29,7 +29,8 @@ FROM accounts AS a
 WHERE a.shard = $1 AND a.book_id = $2 AND ($3::text IS NULL OR a.currency = $3)
 ORDER BY a.currency, a.name;
 
--- name: list_entries :many (shard, book_id, height, claim_id, payment_id, type, account, from_time, to_time, before_height, limit, offset)
+-- name: list_entries :many (shard, book_id, height, claim_id, payment_id, type, account,
+--     from_time, to_time, before_height, limit, offset)
 SELECT e.height, e.entry_id, e.type, e.created_at, e.effective_at, e.claim_id, e.payment_id,
     e.previous_hash, e.hash,
     (
@@ -60,7 +61,8 @@ WHERE e.shard = $1 AND e.book_id = $2
 ORDER BY e.height DESC
 LIMIT $11 OFFSET $12;
 
--- name: count_entries :one (shard, book_id, height, claim_id, payment_id, type, account, from_time, to_time)
+-- name: count_entries :one (shard, book_id, height, claim_id, payment_id, type, account,
+--     from_time, to_time)
 SELECT count(*) AS total
 FROM (
     SELECT

@@ -4,37 +4,23 @@ The refund call takes and answers exactly what the refund page says: local curre
 eight fields in the page's order. It is answered after the freeze has committed.
 """
 
-from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
 
 from clawback import clock
-from clawback.claims.model import CancelRefund, OpenRefund
-from clawback.claims.notices import receive
-from clawback.claims.wire import AttemptWire, ClaimRow, ClaimWire, EntryLink, Step, row_fields
+from clawback.claims import notices, reading
+from clawback.claims.ending import CancelRefund, Changed
+from clawback.claims.model import OpenRefund
+from clawback.claims.wire import ClaimWire
 from clawback.currencies import exponent
-from clawback.db import queries
 from clawback.errors import InvalidAmount, NotFound, Refused
 from clawback.ids import ClaimId, PaymentId, is_well_formed
 from clawback.lanes.records import Claim
-from clawback.lists import ListQuery, Pagination, paginate, read_page
 from clawback.money import Amount, AmountError, major, not_negative, positive, usd
-from clawback.route import (
-    PROVIDER,
-    Answer,
-    BookRef,
-    Call,
-    NoBody,
-    NoQuery,
-    Route,
-    Services,
-)
-
-SQL: Final = queries.load(__package__, "queries.sql")
+from clawback.route import Answer, Call, NoQuery, Route
 
 _ENCODER: Final = msgspec.json.Encoder()
-_ROW: Final = msgspec.json.Decoder(Claim)
 
 Reason = Annotated[str, msgspec.Meta(max_length=500)]
 
@@ -114,158 +100,20 @@ class CancelBody(
 
 async def cancel(call: Call[CancelBody, NoQuery]) -> Answer | Refused:
     """POST /claims/{id}/cancel: withdraw a refund that has not been sent."""
-    claim_id = call.path["id"]
-    if not is_well_formed(claim_id, "CLM-"):
+    if not is_well_formed(call.path["id"], "CLM-"):
         return NotFound()
-    ended: list[Claim] = []
+    claim_id, mode = ClaimId(call.path["id"]), call.book.mode
+    history = await reading.read_history(call.services, call.book, claim_id)
 
-    def note(claim: Claim) -> Answer:
-        ended.append(claim)
-        return Answer(200, _ENCODER.encode(row_fields(claim, call.book.mode)))
+    def canceled(changed: Changed) -> Answer:
+        return Answer(200, reading.render_changed(changed, mode, history))
 
-    outcome = await call.services.submit(
+    return await call.services.submit(
         call.book,
-        CancelRefund(claim_id=ClaimId(claim_id), reason=call.body.reason, actor=call.caller.actor),
-        note,
+        CancelRefund(claim_id=claim_id, reason=call.body.reason, actor=call.caller.actor),
+        canceled,
         call.key,
     )
-    if isinstance(outcome, Refused) or call.key is not None:
-        return outcome
-    return await _show(call.services, call.book, ended[-1])
-
-
-# Reading
-
-
-async def read(call: Call[NoBody, NoQuery]) -> Answer | Refused:
-    """GET /claims/{id}: the claim with its whole history."""
-    claim_id = call.path["id"]
-    if not is_well_formed(claim_id, "CLM-"):
-        return NotFound()
-    async with call.services.reader() as connection:
-        row = await SQL.find_claim(
-            connection, shard=call.book.shard, book_id=call.book.book_id, claim_id=claim_id
-        )
-    return NotFound() if row is None else await _show(call.services, call.book, _ROW.decode(row["row"]))
-
-
-async def _show(services: Services, book: BookRef, claim: Claim) -> Answer:
-    place = {"shard": book.shard, "book_id": book.book_id}
-    async with services.reader() as connection:
-        steps = await SQL.list_timeline(connection, **place, claim_id=claim.claim_id)
-        attempts = await SQL.list_attempts(connection, **place, claim_id=claim.claim_id)
-        entries = await SQL.list_entries(
-            connection,
-            **place,
-            first_cause=f"{claim.claim_id}:",
-            last_cause=f"{claim.claim_id};",
-        )
-    row = row_fields(claim, book.mode)
-    shown = ClaimWire(
-        **{name: getattr(row, name) for name in row.__struct_fields__},
-        evidence=[],
-        attempts=[
-            AttemptWire(
-                one["attempt_id"],
-                one["number"],
-                one["operation"],
-                one["outcome"],
-                one["provider_reference"],
-                clock.wire_time(one["started_at"]),
-                clock.maybe_wire_time(one["ended_at"]),
-            )
-            for one in attempts
-        ],
-        timeline=[
-            Step(
-                one["version"],
-                clock.wire_time(one["created_at"]),
-                one["from_status"],
-                one["to_status"],
-                one["movement"],
-                one["actor"],
-                one["note"],
-            )
-            for one in steps
-        ],
-        entries=[
-            EntryLink(
-                one["entry_id"], one["type"], f"/api/v1/ledger/entries?id={one['entry_id']}"
-            )
-            for one in entries
-        ],
-    )
-    return Answer(200, _ENCODER.encode(shown))
-
-
-class ClaimsQuery(
-    ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
-):
-    """Filters of GET /claims."""
-
-    kind: str | None = None
-    status: str | None = None
-    pending_reason: str | None = None
-    transaction_id: str | None = None
-    shop_id: str | None = None
-    needs_review: bool | None = None
-    due_before: datetime | None = None
-
-
-class ClaimList(msgspec.Struct, frozen=True):
-    """A page of claims."""
-
-    data: list[ClaimRow]
-    pagination: Pagination
-
-
-async def list_claims(call: Call[NoBody, ClaimsQuery]) -> Answer | Refused:
-    """GET /claims, newest first."""
-    query = call.query
-    page = read_page(query)
-    if isinstance(page, Refused):
-        return page
-    filters = {
-        "shard": call.book.shard,
-        "book_id": call.book.book_id,
-        "kind": query.kind,
-        "status": query.status,
-        "pending_reason": query.pending_reason,
-        "payment_id": query.transaction_id,
-        "shop_id": query.shop_id,
-        "needs_review": query.needs_review,
-        "due_before": query.due_before,
-        "from_time": query.from_,
-        "to_time": query.to,
-    }
-    async with call.services.reader() as connection:
-        rows = await SQL.list_claims(
-            connection, **filters, after_id=page.after, limit=page.limit + 1, offset=page.offset
-        )
-        total = (await SQL.count_claims(connection, **filters))["total"] if page.counts else None
-    claims = [_ROW.decode(row["row"]) for row in rows[: page.limit]]
-    shown = ClaimList(
-        [row_fields(claim, call.book.mode) for claim in claims],
-        paginate(
-            page,
-            total,
-            claims[-1].claim_id if claims else None,
-            has_more=len(rows) > page.limit,
-        ),
-    )
-    return Answer(200, _ENCODER.encode(shown))
-
-
-class AccountQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which of the provider's accounts a webhook is for."""
-
-    account: str = "default"
-
-
-class Received(msgspec.Struct, frozen=True):
-    """The fact is stored."""
-
-    received: bool
 
 
 _REFUND_ERRORS: Final = (
@@ -296,25 +144,6 @@ ROUTES: Final = (
         errors=_REFUND_ERRORS,
     ),
     Route(
-        "GET",
-        "/claims",
-        list_claims,
-        "claims:read",
-        "List claims, newest first",
-        ClaimList,
-        query=ClaimsQuery,
-        errors=("invalid_parameter",),
-    ),
-    Route(
-        "GET",
-        "/claims/{id}",
-        read,
-        "claims:read",
-        "Show a claim with its whole history",
-        ClaimWire,
-        errors=("not_found",),
-    ),
-    Route(
         "POST",
         "/claims/{id}/cancel",
         cancel,
@@ -324,15 +153,6 @@ ROUTES: Final = (
         body=CancelBody,
         errors=("not_found", "claim_transition_invalid", "claim_in_flight"),
     ),
-    Route(
-        "POST",
-        "/providers/{provider}/webhooks",
-        receive,
-        PROVIDER,
-        "Take a provider's notice",
-        Received,
-        query=AccountQuery,
-        errors=("invalid_signature", "stale_timestamp", "route_not_found"),
-    ),
+    *reading.ROUTES,
+    *notices.ROUTES,
 )
-

@@ -7,19 +7,18 @@ reference, and only after the provider has said that it knows nothing of it.
 """
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
 from clawback.balances.model import cause, queued, serve_waiting
+from clawback.claims.ending import closed, ended
 from clawback.claims.model import (
     APPROVED,
     FAILED,
     PENDING,
     RELEASED,
     REVERSED,
-    closed,
-    ended,
     move_to,
 )
 from clawback.currencies import USD
@@ -31,7 +30,7 @@ from clawback.lanes.state import Draft
 from clawback.ledger import accounts as a
 from clawback.ledger import entries
 from clawback.payments.model import local_book_minor, tell_given_back
-from clawback.providers.port import refund_reference
+from clawback.providers import port
 
 replace = msgspec.structs.replace
 
@@ -148,7 +147,7 @@ def _next_attempt(draft: Draft, claim: Claim, command: StartAttempt) -> Attempt:
         generation=claim.generation,
         provider=claim.provider,
         provider_account=claim.provider_account,
-        reference=refund_reference(claim.claim_id, draft.book.shard, claim.generation),
+        reference=port.refund_reference(claim.claim_id, draft.book.shard, claim.generation),
         amount_minor=claim.amount_minor,
         currency=claim.currency,
         lease_until=command.real_now + timedelta(seconds=command.lease_seconds),
@@ -169,6 +168,41 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     currency: str | None = None
     settles_at: datetime | None = None
     reason: str | None = None
+
+
+def report(found: port.Found) -> Report:
+    """The provider's words as the model folds them."""
+    match found:
+        case port.Accepted():
+            return Report(
+                status="accepted",
+                provider_reference=found.provider_reference,
+                rail_reference=found.rail_reference,
+                amount_minor=found.amount_minor,
+                currency=found.currency,
+                settles_at=found.settles_at,
+            )
+        case port.Settled() | port.Returned():
+            return Report(
+                status="settled" if isinstance(found, port.Settled) else "returned",
+                provider_reference=found.provider_reference,
+                rail_reference=found.rail_reference,
+                amount_minor=found.amount_minor,
+                currency=found.currency,
+                reason=found.reason if isinstance(found, port.Returned) else None,
+            )
+        case port.Declined():
+            return Report(
+                status="declined",
+                provider_reference=found.provider_reference,
+                reason=found.reason,
+            )
+        case port.Unavailable() | port.Unknown():
+            return Report(status=found.outcome, reason=found.reason)
+        case port.Absent():
+            return Report(status="absent")
+        case _:
+            assert_never(found)
 
 
 class RecordOutcome(Command, frozen=True, kw_only=True):
@@ -384,9 +418,7 @@ def _release(draft: Draft, claim: Claim, actor: str) -> Claim:
             released_at=draft.now,
         )
     )
-    draft.tell(
-        move.event, after, actor=actor, from_status=claim.status, movement=move.movement
-    )
+    draft.tell(move.event, after, actor=actor, from_status=claim.status, movement=move.movement)
     given = replace(payment, refunded_minor=payment.refunded_minor + claim.amount_minor)
     tell_given_back(draft, payment, replace(given, updated_at=draft.now), actor)
     return after
@@ -445,4 +477,3 @@ DECIDE: Final[dict[type, Decide]] = {
     RecordOutcome: decide_record_outcome,
     RecordNotice: decide_record_notice,
 }
-

@@ -7,21 +7,18 @@ before anything is sent again. An outcome is kept in memory until its commit is 
 
 import asyncio
 from datetime import datetime
-from typing import Final, assert_never
+from typing import Final
 
-from clawback import logs
-
-from clawback import clock
-from clawback.claims.fold import AttemptStarted, RecordOutcome, Report, StartAttempt
+from clawback import clock, logs
+from clawback.claims.fold import AttemptStarted, RecordOutcome, StartAttempt, report
 from clawback.errors import InternalError, Overloaded, Refused, Unavailable
 from clawback.ids import ClaimId, opaque
-from clawback.lanes.lane import Lanes
+from clawback.lanes.lanes import Lanes
 from clawback.lanes.records import Attempt, Claim, Payment
 from clawback.providers import port
-from clawback.route import Answer, BookRef
+from clawback.route import BookRef, Kept
 
 LEASE_SECONDS: Final = 30
-_DONE: Final = Answer(204, b"")
 
 log = logs.get_logger()
 
@@ -30,7 +27,7 @@ async def send_refund(
     lanes: Lanes, provider: port.Provider, book: BookRef, claim_id: ClaimId, offset_seconds: int
 ) -> None:
     """Take the next step of a due claim, call its provider if there is cause, note the outcome."""
-    started: list[AttemptStarted] = []
+    kept: Kept[AttemptStarted] = Kept()
     outcome = await lanes.submit(
         book,
         StartAttempt(
@@ -40,11 +37,12 @@ async def send_refund(
             lease_seconds=LEASE_SECONDS,
             actor="worker",
         ),
-        lambda response: started.append(response) or _DONE,
+        kept,
     )
-    if isinstance(outcome, Refused) or not started or started[-1].attempt is None:
+    started = kept.value
+    if isinstance(outcome, Refused) or started is None or started.attempt is None:
         return
-    claim, payment, attempt = started[-1].claim, started[-1].payment, started[-1].attempt
+    claim, payment, attempt = started.claim, started.payment, started.attempt
     book_time = clock.book_time(clock.real_now(), offset_seconds)
     found = await _call(provider, book, claim, payment, attempt, book_time)
     await _note(
@@ -104,46 +102,11 @@ def _payee(details: dict[str, str]) -> port.Payee:
     )
 
 
-def report(found: port.Found) -> Report:
-    """The provider's words as the model folds them."""
-    match found:
-        case port.Accepted():
-            return Report(
-                status="accepted",
-                provider_reference=found.provider_reference,
-                rail_reference=found.rail_reference,
-                amount_minor=found.amount_minor,
-                currency=found.currency,
-                settles_at=found.settles_at,
-            )
-        case port.Settled() | port.Returned():
-            return Report(
-                status="settled" if isinstance(found, port.Settled) else "returned",
-                provider_reference=found.provider_reference,
-                rail_reference=found.rail_reference,
-                amount_minor=found.amount_minor,
-                currency=found.currency,
-                reason=found.reason if isinstance(found, port.Returned) else None,
-            )
-        case port.Declined():
-            return Report(
-                status="declined",
-                provider_reference=found.provider_reference,
-                reason=found.reason,
-            )
-        case port.Unavailable() | port.Unknown():
-            return Report(status=found.outcome, reason=found.reason)
-        case port.Absent():
-            return Report(status="absent")
-        case _:
-            assert_never(found)
-
-
 async def _note(lanes: Lanes, book: BookRef, command: RecordOutcome) -> None:
     """Bring the outcome to its book; while this process lives it is not lost."""
     wait = 0.05
     while True:
-        outcome = await lanes.submit(book, command, lambda _: _DONE)
+        outcome = await lanes.submit(book, command, Kept())
         if not isinstance(outcome, Overloaded | Unavailable):
             break
         await asyncio.sleep(wait)

@@ -14,13 +14,9 @@ import msgspec
 from clawback.balances.model import (
     FREEZE_ACCOUNTS,
     freeze,
-    give_back,
     queued,
-    serve_waiting,
 )
 from clawback.claims.refusals import (
-    ClaimInFlight,
-    ClaimTransitionInvalid,
     MultipleRefundsNotSupported,
     PartialRefundNotSupported,
     PaymentDisputed,
@@ -37,8 +33,8 @@ from clawback.lanes.command import Command, Decide, Decided, Reads
 from clawback.lanes.records import Claim, Payment
 from clawback.lanes.state import Draft
 from clawback.money import Amount, AmountError
-from clawback.payments.model import YES, max_refunds, usd_e4_of_first
-from clawback.providers.rails import Arrival, Rule, rule_for
+from clawback.payments.model import YES, latest_arrival, max_refunds, usd_e4_of_first
+from clawback.providers.rails import Rule, rule_for
 
 replace = msgspec.structs.replace
 
@@ -129,9 +125,7 @@ def decide_open_refund(draft: Draft, command: Command, now: datetime) -> Refused
     return Decided(response=claim, object_id=claim.claim_id)
 
 
-def _rail_refusal(
-    payment: Payment, rule: Rule | None, asked: int, now: datetime
-) -> Refused | None:
+def _rail_refusal(payment: Payment, rule: Rule | None, asked: int, now: datetime) -> Refused | None:
     """The state checks of contract 7.1 that come before those of the amount, in its order."""
     if payment.captured_minor == 0:
         return PaymentNotRefundable(payment_status=payment.status)
@@ -147,16 +141,6 @@ def _rail_refusal(
     if limit is not None and payment.refunds_used >= limit:
         return MultipleRefundsNotSupported(max_refunds=limit)
     return None
-
-
-def latest_arrival(rule: Rule, now: datetime) -> datetime | None:
-    """When a refund sent now has reached the payer at the latest; None where nobody says."""
-    arrival = rule.arrival
-    if not isinstance(arrival, Arrival):
-        return None
-    if arrival.max_minutes is not None and arrival.max_days == 0:
-        return now + timedelta(minutes=arrival.max_minutes)
-    return now + timedelta(days=arrival.max_days)
 
 
 def _amount_refusal(payment: Payment, asked: int, expected: int) -> Refused | None:
@@ -175,9 +159,7 @@ def _amount_refusal(payment: Payment, asked: int, expected: int) -> Refused | No
     return None
 
 
-def _opened(
-    draft: Draft, payment: Payment, rule: Rule, command: OpenRefund, asked: int
-) -> Claim:
+def _opened(draft: Draft, payment: Payment, rule: Rule, command: OpenRefund, asked: int) -> Claim:
     """The new claim with its share of the cap, frozen as far as there is money."""
     before_minor = payment.claimed_minor + payment.forced_minor
     worth = max(0, usd_e4_of_first(before_minor + asked, payment) - payment.claimed_usd_e4)
@@ -226,93 +208,6 @@ def _opened(
     return draft.put_claim(queued(claim, now))
 
 
-class CancelRefund(Command, frozen=True, kw_only=True):
-    """Withdraw a refund that has not been sent."""
-
-    claim_id: ClaimId
-    reason: str | None
-    actor: str
-
-    def reads(self) -> Reads:
-        """The claim; its payment and accounts are discovered."""
-        return Reads(claims=(self.claim_id,), accounts=FREEZE_ACCOUNTS)
-
-
-def decide_cancel_refund(draft: Draft, command: Command, now: datetime) -> Refused | Decided:
-    """End it and give the money back. Refuses: NotFound, ClaimTransitionInvalid, ClaimInFlight."""
-    assert isinstance(command, CancelRefund)
-    claim = draft.claim(command.claim_id)
-    if claim is None:
-        return NotFound()
-    if move_to(claim, CANCELED) is None:
-        return invalid_transition(claim)
-    if claim.attempts:
-        return ClaimInFlight(attempt_id=draft.attempts_of(claim.claim_id)[-1].attempt_id)
-    claim = ended(draft, claim, CANCELED, "canceled_by_merchant", command.actor, command.reason)
-    return Decided(response=claim, follow_up=serve_waiting(draft, payment_id=claim.payment_id))
-
-
-def invalid_transition(claim: Claim) -> Refused:
-    """The refusal of an action that the claim's kind or status does not allow."""
-    allowed = tuple(
-        move.target for move in MOVES if claim.kind in move.kinds and claim.status == move.source
-    )
-    return ClaimTransitionInvalid(
-        kind=claim.kind,
-        claim_status=claim.status,
-        pending_reason=claim.pending_reason,
-        allowed=allowed,
-    )
-
-
-def ended(
-    draft: Draft, claim: Claim, status: str, resolution: str, actor: str, note: str | None = None
-) -> Claim:
-    """End an open claim without money leaving: its money and its share of the cap go back."""
-    move = move_to(claim, status)
-    assert move is not None, (claim.claim_id, claim.status, status)
-    held_e4 = claim.frozen_usd_e4 + claim.payable_usd_e4
-    after = give_back(draft, claim, move.movement, held_e4)
-    after = closed(draft, after, status, resolution)
-    draft.tell(
-        move.event, after, actor=actor, from_status=claim.status, movement=move.movement, note=note
-    )
-    return after
-
-
-def closed(draft: Draft, claim: Claim, status: str, resolution: str) -> Claim:
-    """The claim counts for nothing any more: its shares of the cap are taken back."""
-    payment = draft.known_payment(claim.payment_id)
-    draft.put_payment(
-        replace(
-            payment,
-            claimed_minor=payment.claimed_minor - claim.claimed_share_minor,
-            forced_minor=payment.forced_minor - claim.forced_share_minor,
-            claimed_usd_e4=max(0, payment.claimed_usd_e4 - claim.amount_usd_e4),
-            refunds_used=payment.refunds_used - (1 if claim.kind == REFUND else 0),
-            updated_at=draft.now,
-        )
-    )
-    return draft.put_claim(
-        replace(
-            claim,
-            status=status,
-            resolution=resolution,
-            pending_reason=None,
-            version=claim.version + 1,
-            claimed_share_minor=0,
-            forced_share_minor=0,
-            missing_usd_e4=0,
-            needs_review=False,
-            provider_state=None,
-            due_at=None,
-            updated_at=draft.now,
-            resolved_at=claim.resolved_at or draft.now,
-        )
-    )
-
-
 DECIDE: Final[dict[type, Decide]] = {
     OpenRefund: decide_open_refund,
-    CancelRefund: decide_cancel_refund,
 }

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
-from clawback.claims.fold import RecordNotice
-from clawback.claims.jobs import report
+from clawback.claims.fold import RecordNotice, report
 from clawback.db import queries
 from clawback.errors import Refused
 from clawback.ids import BookId, ClaimId, opaque
 from clawback.lanes.records import Fact, Payment
 from clawback.payments.jobs import recorded
 from clawback.providers import port
-from clawback.route import Answer, BookRef, ProviderCall
+from clawback.route import PROVIDER, Answer, BookRef, ProviderCall, Route
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -67,7 +66,8 @@ async def receive(call: ProviderCall) -> Answer | Refused:
             return await _refund_notice(call, noticed)
         case port.ChargeNotice():
             return await _charge_notice(call, noticed)
-    return RECEIVED
+        case port.OtherNotice():
+            return RECEIVED
 
 
 async def _refund_notice(call: ProviderCall, notice: port.RefundNotice) -> Answer | Refused:
@@ -97,7 +97,7 @@ async def _refund_notice(call: ProviderCall, notice: port.RefundNotice) -> Answe
             report=told,
             actor=f"provider:{call.provider}",
         ),
-        lambda _: RECEIVED,
+        _received,
     )
 
 
@@ -117,8 +117,12 @@ async def _charge_notice(call: ProviderCall, notice: port.ChargeNotice) -> Answe
         return await _keep(call, shard, fact)
     command = recorded(_PAYMENT.decode(row["row"]), finding)
     return await call.services.submit(
-        _book(row), msgspec.structs.replace(command, fact=fact), lambda _: RECEIVED
+        _book(row), msgspec.structs.replace(command, fact=fact), _received
     )
+
+
+def _received(_: object) -> Answer:
+    return RECEIVED
 
 
 def _fact(call: ProviderCall, event: str, kind: str, reference: str, object_id: str) -> Fact:
@@ -151,3 +155,29 @@ def _book(row: "Record") -> BookRef:
         merchant_name=row["merchant_name"],
         mode=row["mode"],
     )
+
+
+class AccountQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which of the provider's accounts a webhook is for."""
+
+    account: str = "default"
+
+
+class Received(msgspec.Struct, frozen=True):
+    """The fact is stored."""
+
+    received: bool
+
+
+ROUTES: Final = (
+    Route(
+        "POST",
+        "/providers/{provider}/webhooks",
+        receive,
+        PROVIDER,
+        "Take a provider's notice",
+        Received,
+        query=AccountQuery,
+        errors=("invalid_signature", "stale_timestamp", "route_not_found"),
+    ),
+)

@@ -22,7 +22,8 @@ FROM entries AS e
 WHERE e.shard = $1 AND e.book_id = $2 AND e.cause >= $3 AND e.cause < $4
 ORDER BY e.height;
 
--- name: list_claims :many (shard, book_id, kind, status, pending_reason, payment_id, shop_id, needs_review, due_before, from_time, to_time, after_id, limit, offset)
+-- name: list_claims :many (shard, book_id, kind, status, pending_reason, payment_id, shop_id,
+--     needs_review, due_before, from_time, to_time, after_id, limit, offset)
 SELECT row_to_json(c)::text AS row
 FROM claims AS c
 WHERE c.shard = $1 AND c.book_id = $2
@@ -52,7 +53,8 @@ WHERE c.shard = $1 AND c.book_id = $2
 ORDER BY c.created_at DESC, c.claim_id DESC
 LIMIT $13 OFFSET $14;
 
--- name: count_claims :one (shard, book_id, kind, status, pending_reason, payment_id, shop_id, needs_review, due_before, from_time, to_time)
+-- name: count_claims :one (shard, book_id, kind, status, pending_reason, payment_id, shop_id,
+--     needs_review, due_before, from_time, to_time)
 SELECT count(*) AS total
 FROM (
     SELECT

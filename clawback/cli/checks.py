@@ -13,7 +13,7 @@ import msgspec
 from clawback.cli import register
 from clawback.cli.output import Stop
 from clawback.db import migrate, pool
-from clawback.lanes.lane import MAX_LANES
+from clawback.lanes.lanes import MAX_LANES
 from clawback.settings import Settings
 
 if TYPE_CHECKING:

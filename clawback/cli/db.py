@@ -69,6 +69,14 @@ def check(database: Database) -> None:
     _refuse([one for one in found if not one.ok])
 
 
+@app.command("schema")
+def print_schema() -> None:
+    """Print what the migrations make of an empty database, from a server of its own."""
+    from clawback.cli import schema  # noqa: PLC0415 - the driver is loaded only when used
+
+    say(schema.dump())
+
+
 def _refuse(wrong: "list[Check]") -> None:
     if wrong:
         names = ", ".join(one.name for one in wrong)

@@ -7,20 +7,27 @@ or a part did not start.
 """
 
 import asyncio
+import contextlib
 import os
+import shlex
 import signal
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from clawback.cli import place
-from clawback.cli.output import Stop, heading, note, say, show_fields
+from clawback.cli.output import Stop, heading, note, say, show_fields, show_json, tell
+from clawback.cli.session import AsJson
 
 if TYPE_CHECKING:
+    from clawback.cli.client import Json
     from clawback.cli.stack import Options, Stack
 
-Port = Annotated[int, typer.Option(help="Where the API listens; 0 is any free one.", max=65535)]
+Port = Annotated[
+    int, typer.Option(help="Where the API listens; 0 is any free one.", min=0, max=65535)
+]
 Folder = Annotated[
     Path, typer.Option("--data", help="Where everything is kept.", envvar="CLAWBACK_DATA")
 ]
@@ -31,8 +38,13 @@ Rate = Annotated[
 ]
 Processes = Annotated[
     int,
-    typer.Option(help="API processes. [default: one a core]", min=0, max=64, show_default=False),
+    typer.Option(
+        help="API processes. (default: one a core, at most 4)", min=0, max=8, show_default=False
+    ),
 ]
+
+
+MOST_PROCESSES: Final = 4
 
 
 def command(
@@ -42,16 +54,17 @@ def command(
     once: Once = False,
     rate: Rate = 10_000,
     processes: Processes = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Start everything here: database, API, worker, sandbox provider and a demo merchant."""
     from clawback.cli.stack import Options  # noqa: PLC0415 - loaded only when used
 
-    many = processes or os.cpu_count() or 1
-    code = asyncio.run(_run(Options(data, port, many, rate), once=once))
+    many = processes or min(os.cpu_count() or 1, MOST_PROCESSES)
+    code = asyncio.run(_run(Options(data, port, many, rate), once=once, as_json=as_json))
     raise typer.Exit(code)
 
 
-async def _run(options: "Options", *, once: bool) -> int:
+async def _run(options: "Options", *, once: bool, as_json: bool) -> int:
     """Run the tree until the example is over or a signal comes. Raises: Stop."""
     from clawback.cli.stack import Stack  # noqa: PLC0415 - loaded only when used
 
@@ -67,7 +80,7 @@ async def _run(options: "Options", *, once: bool) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ask, number)
-    work = asyncio.create_task(_work(stack, once=once))
+    work = asyncio.create_task(_work(stack, once=once, as_json=as_json))
     wait = asyncio.create_task(asked.wait())
     try:
         await asyncio.wait({work, wait}, return_when=asyncio.FIRST_COMPLETED)
@@ -83,28 +96,45 @@ async def _run(options: "Options", *, once: bool) -> int:
     return 0
 
 
-async def _work(stack: "Stack", *, once: bool) -> None:
-    """Start the tree, play the example, and serve."""
+async def _work(stack: "Stack", *, once: bool, as_json: bool) -> None:
+    """Start the tree, play the example, and serve: also when the example was disturbed.
+
+    With JSON the steps go to standard error, and one line to standard output.
+    """
+    note("starting PostgreSQL, the sandbox provider, the worker and the API")
+    dev = await stack.start()
+    try:
+        with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
+            say(f"ready on {dev.url}")
+            made = await _play(dev)
+    except Stop as stop:
+        if once:
+            raise
+        tell(stop)
+        made = {}
+    if as_json:
+        show_json({"url": dev.url, "data": dev.data, "auditClean": bool(made), **made})
+    elif not once:
+        _show_where(dev)
+    if not once:
+        await asyncio.Event().wait()
+
+
+async def _play(dev: place.Dev) -> "Json":
+    """Play the example and audit the database after it. Raises: Stop if anything differs."""
     from clawback.cli import audit, example  # noqa: PLC0415 - loaded only when used
     from clawback.cli.client import Client  # noqa: PLC0415 - the same
 
-    note("starting PostgreSQL, the sandbox provider, the worker and the API")
-    dev = await stack.start()
-    say(f"ready on {dev.url}")
-    client = Client(dev.url, dev.secret_key)
-    payment = await asyncio.to_thread(example.play, client)
+    made = await asyncio.to_thread(example.play, Client(dev.url, dev.secret_key))
     heading("7. The audit of the whole database")
     report = await asyncio.to_thread(audit.read_report, dev.database_url)
     audit.show_report(report)
     if not report.clean:
         raise Stop("the audit is not clean", "This is a fault of ours: keep the data directory.")
-    if once:
-        return
-    _show_where(dev, payment)
-    await asyncio.Event().wait()
+    return made
 
 
-def _show_where(dev: place.Dev, payment: str) -> None:
+def _show_where(dev: place.Dev) -> None:
     """Say where to look and what to try."""
     file = place.running(Path(dev.data))
     heading("Serving until Ctrl-C")
@@ -115,10 +145,11 @@ def _show_where(dev: place.Dev, payment: str) -> None:
         "logs": str(Path(dev.data) / "logs"),
     }
     show_fields(where, indent="   ")
+    read = 'import json, sys; print(json.load(open(sys.argv[1]))["secretKey"])'
     say()
-    say("   Refund another 10 MXN:")
-    read = 'import json,sys; print(json.load(open(sys.argv[1]))["secretKey"])'
-    say(f"   KEY=$(python3 -c '{read}' '{file}')")
-    say(f"   curl {dev.url}/api/v1/payments/{payment}/refund \\")
+    say("   Try this, and then the tour in README.md:")
+    say()
+    say(f"   KEY=$(python3 -c '{read}' {shlex.quote(str(file))})")
+    say(f"   curl {dev.url}/api/v1/payments \\")
     say('     -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\')
-    say('     -d \'{ "amount": 10, "reason": "requested_by_customer" }\'')
+    say('     -d \'{ "amount": 50, "paymentMethodId": "sbx_spei", "country": "MX" }\'')

@@ -35,8 +35,8 @@ ENTRIES: Final = {
 """The postings that the refund has to make."""
 
 
-def play(client: Client) -> str:
-    """Play it, printing each step; returns the payment's id. Raises: Stop if a step differs."""
+def play(client: Client) -> Json:
+    """Play it, printing each step; returns what it made. Raises: Stop if a step differs."""
     heading("1. A payment of 50 USD by SPEI")
     payment_id = _pay(client)
     heading("2. The payer pays")
@@ -49,7 +49,7 @@ def play(client: Client) -> str:
     _show_entries(client, claim_id)
     heading("6. The balance")
     _show_balance(client)
-    return payment_id
+    return {"payment": payment_id, "claim": claim_id}
 
 
 def _pay(client: Client) -> str:
@@ -147,7 +147,7 @@ def _wait(what: str, look: Callable[[], Json | None]) -> Json:
         found = look()
         if found is not None:
             return found
-        clock.sleep_seconds(0.05)
+        clock.sleep_seconds(0.1)
     raise Stop(f"waited {SECONDS:.0f} s for {what}", "Look into the logs of the data directory.")
 
 

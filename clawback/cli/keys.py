@@ -27,7 +27,7 @@ def create_key(
     live: Live = False,
     publishable: Annotated[bool, typer.Option(help="For browsers: lists methods only.")] = False,
     scopes: Annotated[
-        str, typer.Option(help="Comma-separated: payments:read,claims:write … [default: all]")
+        str, typer.Option(help="Comma-separated: payments:read,claims:write … (default: all)")
     ] = "*",
     limits: Annotated[
         str | None, typer.Option(help="USD a claim, USD a day: 500,5000; `-` for none.")

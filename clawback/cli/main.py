@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import typer
 
 from clawback import VERSION
-from clawback.cli.output import Stop, clean
+from clawback.cli.output import Stop, tell
 
 COMMANDS: Final = {
     "dev": "Start everything here, with a demo merchant.",
@@ -54,7 +54,7 @@ def main() -> None:
     try:
         app()
     except Stop as stop:
-        _tell(stop)
+        tell(stop)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -88,12 +88,6 @@ def _root(
     if version:
         print(VERSION)
         raise typer.Exit
-
-
-def _tell(stop: Stop) -> None:
-    print(f"error: {clean(stop.text)}", file=sys.stderr)
-    if stop.advice:
-        print(f"       {clean(stop.advice)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

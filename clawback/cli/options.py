@@ -24,7 +24,7 @@ RetryKey = Annotated[
     str | None,
     typer.Option(
         "--idempotency-key",
-        help="Sent again with the same key, it has one effect. [default: a new one]",
+        help="Sent again with the same key, it has one effect. (default: a new one)",
         show_default=False,
     ),
 ]

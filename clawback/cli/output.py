@@ -66,6 +66,13 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def tell(stop: Stop) -> None:
+    """Print why something ended, and what to do next."""
+    note(f"error: {clean(stop.text)}")
+    if stop.advice:
+        note(f"       {clean(stop.advice)}")
+
+
 def show_json(value: object) -> None:
     """Print a value, or JSON bytes as they are, as one line of JSON."""
     body = value if isinstance(value, bytes) else msgspec.json.encode(value, order="deterministic")

@@ -13,7 +13,7 @@ import typer
 
 from clawback.cli.options import Live
 from clawback.cli.output import Stop, clean, say, show_json
-from clawback.cli.session import Database, with_database
+from clawback.cli.session import AsJson, Database, with_database
 
 if TYPE_CHECKING:
     from clawback.seal import Seal
@@ -27,7 +27,7 @@ _NAME: Final = re.compile(r"[a-z0-9_-]{1,32}", re.ASCII)
 
 
 @app.command("make-key")
-def make_key(key_file: KeyFile) -> None:
+def make_key(key_file: KeyFile, *, as_json: AsJson = False) -> None:
     """Make a key file with one new key. Keep a copy of it apart from the database's backups."""
     from clawback import seal  # noqa: PLC0415 - loaded only when used
 
@@ -37,7 +37,10 @@ def make_key(key_file: KeyFile) -> None:
         raise Stop(f"{key_file} exists already", "`providers rotate-key` renews a key.") from error
     except OSError as error:
         raise Stop(f"{key_file} cannot be written: {error.strerror}") from error
-    say(f"made {key_file}")
+    if as_json:
+        show_json({"keyFile": str(key_file)})
+    else:
+        say(f"made {key_file}")
 
 
 @app.command("create")

@@ -14,15 +14,17 @@ from clawback.cli.session import Data
 
 Port = Annotated[
     int | None,
-    typer.Option(help="Where to listen. [default: CLAWBACK_PORT, or 8080]", min=1, max=65535,
+    typer.Option(help="Where to listen. (default: CLAWBACK_PORT, or 8080)", min=1, max=65535,
                  show_default=False),
 ]  # fmt: skip
 Processes = Annotated[int, typer.Option(help="How many, on one port.", min=1, max=64)]
-Share = Annotated[int, typer.Option(help="Of how many this is one.", hidden=True, min=1)]
+Share = Annotated[
+    int | None, typer.Option(help="Of how many on the port this is one.", hidden=True, min=1)
+]
 
 
 def command(
-    port: Port = None, data: Data = None, *, processes: Processes = 1, share: Share = 1
+    port: Port = None, data: Data = None, *, processes: Processes = 1, share: Share = None
 ) -> None:
     """Serve the API on the database of DATABASE_URL, or of a running dev with --data."""
     from clawback.cli import serving  # noqa: PLC0415 - loaded only when used

@@ -18,7 +18,7 @@ from clawback import logs, tables
 from clawback.cli import processes
 from clawback.cli.output import Stop, note
 from clawback.cli.session import environment
-from clawback.db import queries
+from clawback.db import failures, queries
 from clawback.http import pages, server
 from clawback.http.app import Api
 from clawback.http.openapi import make_document
@@ -33,9 +33,16 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 READY_SECONDS: Final = 2.0
 
 
-def run(given: Mapping[str, str], share: int) -> None:
-    """Serve in this process until SIGTERM. `share`: how many processes share the keys' rates."""
+def run(given: Mapping[str, str], share: int | None) -> None:
+    """Serve in this process until SIGTERM.
+
+    `share`: of how many processes on the port and the keys' rates this is one; None has the port
+    alone. Raises: Stop if the port is taken.
+    """
     settings = processes.prepare(given)
+    if share is None:
+        with contextlib.ExitStack() as held:
+            _hold(held, settings)
     if settings.host not in LOOPBACK and not settings.behind_proxy:
         advice = "Put a reverse proxy with TLS in front and set CLAWBACK_BEHIND_PROXY=1."
         raise Stop(f"keys must not travel unencrypted to {settings.host}", advice)
@@ -43,7 +50,7 @@ def run(given: Mapping[str, str], share: int) -> None:
         listening = server.listen(settings.host, settings.port)
     except OSError as error:
         raise _port_taken(settings.port) from error
-    uvloop.run(_serve(settings, listening, share))
+    uvloop.run(_serve(settings, listening, share or 1))
 
 
 async def _serve(settings: Settings, listening: socket.socket, share: int) -> None:
@@ -54,7 +61,7 @@ async def _serve(settings: Settings, listening: socket.socket, share: int) -> No
         async def is_ready() -> bool:
             if serving is None or serving.should_exit:
                 return False
-            with contextlib.suppress(OSError, TimeoutError):
+            with contextlib.suppress(*failures.DATABASE_ERRORS):
                 async with asyncio.timeout(READY_SECONDS), runtime.reader() as session:
                     return bool((await SQL.is_ready(session))["ready"])
             return False

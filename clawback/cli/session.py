@@ -31,7 +31,7 @@ Data = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        help="Directory of a running `clawback dev`. [default: ./.clawback]",
+        help="Directory of a running `clawback dev`. (default: ./.clawback)",
         envvar="CLAWBACK_DATA",
         show_envvar=False,
         show_default=False,
@@ -42,7 +42,7 @@ Key = Annotated[
     typer.Option(
         "--key",
         help="Secret key, or @FILE that holds one. Others can see arguments: prefer the variable. "
-        "[default: that of the running dev]",
+        "(default: that of the running dev)",
         envvar="CLAWBACK_KEY",
         show_default=False,
     ),
@@ -51,7 +51,7 @@ Url = Annotated[
     str | None,
     typer.Option(
         "--url",
-        help="Where the API is. [default: that of the running dev]",
+        help="Where the API is. (default: that of the running dev)",
         envvar="CLAWBACK_URL",
         show_default=False,
     ),

@@ -24,11 +24,16 @@ from clawback.cli.client import Client
 from clawback.cli.output import Stop, note
 from clawback.cli.session import environment
 from clawback.db.embedded import EmbeddedPostgres
+from clawback.lanes.lanes import MAX_LANES
+from clawback.settings import Settings
 from clawback.work.supervisor import Ended, Part, Supervisor, rotate, tail
 
 HOST: Final = "127.0.0.1"
 START_SECONDS: Final = 60.0
 WATCH_SECONDS: Final = 0.25
+ROOM: Final = 80
+"""Connections that the embedded server has for the API and the worker."""
+
 TRIES: Final = 3
 
 
@@ -62,7 +67,10 @@ class Stack:
         database = await self._start_database()
         keys = await seed.prepare(database, self._known_keys(), rate=self._options.rate)
         provider = await self._start_sandbox()
-        settings = settings_of(self._data, database, provider) | {"CLAWBACK_PORT": str(port)}
+        settings = settings_of(self._data, database, provider) | {
+            "CLAWBACK_PORT": str(port),
+            "CLAWBACK_READERS": str(_readers(self._options.processes)),
+        }
         await self._supervisor.start(self._part("worker", "clawback", ("worker",), settings))
         share = ("serve", "--share", str(self._options.processes))
         for number in range(1, self._options.processes + 1):
@@ -220,6 +228,11 @@ class Stack:
         log = self._data / "logs" / f"{part}.log"
         note(tail(log))
         raise Stop(f"{what} did not start", f"Its log is {log}.")
+
+
+def _readers(processes: int) -> int:
+    """Reading connections of each process, so that all of them and an audit find room."""
+    return max(1, min(Settings().readers, ROOM // (processes + 1) - 2 * MAX_LANES))
 
 
 def settings_of(data: Path, database: str, sandbox: str) -> dict[str, str]:

@@ -132,6 +132,7 @@ class EmbeddedPostgres:
         """
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._take_lock()
+        is_started = False
         try:
             self._account = account.choose([self.data_dir, self.binary("postgres")])
             self._end_orphan()
@@ -139,9 +140,10 @@ class EmbeddedPostgres:
                 self._initialize()
             self._launch()
             self._await_ready()
-        except BaseException:
-            self.stop()
-            raise
+            is_started = True
+        finally:
+            if not is_started:
+                self.stop()
         return self.dsn
 
     def _take_lock(self) -> None:
@@ -219,7 +221,7 @@ class EmbeddedPostgres:
 
     def _run(self, command: list[str], given: str = "") -> None:
         assert self._account is not None
-        done = subprocess.run(  # noqa: S603 - our own arguments, no shell
+        done = subprocess.run(
             command,
             input=given,
             capture_output=True,
@@ -227,7 +229,7 @@ class EmbeddedPostgres:
             check=False,
             cwd="/",
             env=self._account.environment(),
-            preexec_fn=self._account.enter,  # noqa: PLW1509 - before any thread of ours exists
+            preexec_fn=self._account.enter,
         )
         if done.returncode != 0:
             raise EmbeddedError(f"{Path(command[0]).name} failed: {done.stderr.strip()[-2000:]}")
@@ -242,14 +244,14 @@ class EmbeddedPostgres:
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own arguments, no shell
+            self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
                 env=self._account.environment(),
-                preexec_fn=self._account.enter_until_parent_dies,  # noqa: PLW1509
+                preexec_fn=self._account.enter_until_parent_dies,  # noqa: PLW1509 - as above
                 start_new_session=True,
             )
 

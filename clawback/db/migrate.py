@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from asyncpg import Connection
 
 SQL: Final = queries.load(__package__, "migrate.sql")
-FUNCTIONS: Final = ("load.sql", "apply.sql")
+FUNCTIONS: Final = ("load.sql", "apply.sql", "calls.sql")
 OUTSIDE: Final = "-- clawback: no-transaction"
 
 

@@ -13,6 +13,18 @@ from clawback.db import queries
 if TYPE_CHECKING:
     from asyncpg import Connection, Pool
 
+AWAY: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    OSError,
+    TimeoutError,
+    EOFError,
+)
+"""The errors that mean that the database is away, starting, or has no room for us."""
+
 APP_ROLE: Final = "clawback_app"
 OLDEST: Final = 15
 NEWEST: Final = 18
@@ -21,7 +33,7 @@ SQL: Final = queries.load(__package__, "pool.sql")
 _COMMON: Final = {"timezone": "UTC", "jit": "off"}
 
 
-class UnfitServer(Exception):  # noqa: N818 - it names the server, not a fault of ours
+class UnfitServer(Exception):
     """The server cannot be trusted with money as it is set up; the message says what to change."""
 
 

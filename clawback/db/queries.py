@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
     from asyncpg.pool import PoolConnectionProxy
 
-    Session = Connection | PoolConnectionProxy
-
-_HEADER: Final = re.compile(r"--\s*name:\s*(\w+)\s+:(one|maybe|many|exec)\s*\(([^)]*)\)", re.S)
+_HEADER: Final = re.compile(r"--\s*name:\s*(\w+)\s+:(one|maybe|many|exec)\s*\(([^)]*)\)", re.DOTALL)
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 
 
@@ -33,7 +31,9 @@ class Query:
         self.parameters = parameters
         self.sql = sql
 
-    async def __call__(self, session: "Session", **values: object) -> Any:  # noqa: ANN401 - by kind
+    async def __call__(  # the answer is by kind
+        self, session: "Connection | PoolConnectionProxy", **values: object
+    ) -> Any:  # noqa: ANN401 - a row, rows, None or a tag
         """Run it. Raises: LookupError for `:one` without a row; TypeError for wrong names."""
         if len(values) != len(self.parameters):
             raise TypeError(f"query {self.name} takes {self.parameters}, not {tuple(values)}")

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from clawback import API_VERSION, clock, logs
+from clawback.db import pool
 from clawback.errors import (
     STATUS,
     IdempotencyInProgress,
@@ -104,11 +105,19 @@ class Table:
         """The route, and all methods that the path takes."""
         allowed = []
         for served in self._by_length.get(len(parts), ()):
-            if all(want is None or want == part for want, part in zip(served.segments, parts)):
+            if all(
+                want is None or want == part
+                for want, part in zip(served.segments, parts, strict=True)
+            ):
                 if served.route.method == method:
                     return served, ()
                 allowed.append(served.route.method)
         return None, tuple(sorted(set(allowed)))
+
+
+def _fits(segments: tuple[str | None, ...], parts: list[str]) -> bool:
+    """Whether the path has the route's fixed segments; both are of one length."""
+    return all(want is None or want == part for want, part in zip(segments, parts, strict=True))
 
 
 class Api:
@@ -151,7 +160,7 @@ class Api:
             outcome = await self._serve(request, receive)
         except (asyncio.CancelledError, ConnectionError):
             raise
-        except Exception:  # noqa: BLE001 - the server's edge
+        except Exception:
             log.exception("request_failed", request_id=request.id, route=request.route_name)
             outcome = InternalError()
         finally:
@@ -175,7 +184,7 @@ class Api:
         if opened is None:
             try:
                 found = await self._keyring.open(request.headers.get(b"authorization"))
-            except (OSError, TimeoutError):
+            except pool.AWAY:
                 return Unavailable()
             if isinstance(found, Refused):
                 return self._wrong_key(request, found)
@@ -235,7 +244,7 @@ class Api:
         )
         try:
             return await route.handler(call)
-        except (OSError, TimeoutError):
+        except pool.AWAY:
             log.warning("request_unavailable", request_id=request.id, exc_info=True)
             return Unavailable()
 
@@ -246,7 +255,10 @@ class Api:
         query = served.query.decode(request.query)
         if isinstance(query, Refused):
             return query
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in request.headers.items()
+        }
         account = getattr(query, "account", "default")
         call = ProviderCall(
             path["provider"], account, headers, body, clock.real_now(), self._services
@@ -285,7 +297,9 @@ async def _gather(receive: Receive, limit: int) -> bytes | Refused:
 
 
 def _is_key(header: bytes) -> bool:
-    return 1 <= len(header) <= idempotency.MAX_LENGTH and all(32 <= one < 127 for one in header)  # noqa: PLR2004 - printable ASCII
+    """1 to 255 printable ASCII characters."""
+    text = header.decode("latin-1")
+    return 1 <= len(header) <= idempotency.MAX_LENGTH and text.isascii() and text.isprintable()
 
 
 def _values(served: Served, parts: list[str]) -> list[str]:

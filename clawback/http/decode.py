@@ -38,9 +38,7 @@ class BodyDecoder(Generic[T]):
     def __init__(self, kind: type[T], *, empty_body: bool) -> None:
         """`empty_body`: whether no body at all stands for `{}` on this call."""
         self._kind = kind
-        self._decoder = msgspec.json.Decoder(
-            kind, float_hook=read_number, dec_hook=decode_amount
-        )
+        self._decoder = msgspec.json.Decoder(kind, float_hook=read_number, dec_hook=decode_amount)
         self._fields = msgspec.structs.fields(kind)  # type: ignore[arg-type]  # a struct type
         self._has_required = any(field.required for field in self._fields)
         self._empty_body = empty_body

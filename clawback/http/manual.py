@@ -40,10 +40,11 @@ def _fields(document: Document, schema: dict[str, Any]) -> str:
 
 
 def _call(document: Document, path: str, method: str, operation: dict[str, Any]) -> str:
-    parts = [
+    head = (
         f'<section id="{escape(operation["operationId"])}"><h2><span class="method">'
         f"{method.upper()}</span> {escape(path)}</h2><p>{escape(operation['summary'])}</p>"
-    ]
+    )
+    parts = [head]
     parameters = [one for one in operation["parameters"] if one["in"] != "path"]
     if parameters:
         rows = "".join(

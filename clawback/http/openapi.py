@@ -80,9 +80,9 @@ class _ErrorBody(msgspec.Struct, frozen=True):
     error: _ErrorDetails
 
 
-def _money_as_number(schema: Any) -> Any:  # noqa: ANN401 - JSON
+def _money_as_number(schema: dict[str, Any]) -> dict[str, Any]:
     """Rendered numbers (`Raw`) are written as numbers; msgspec knows them as anything."""
-    if isinstance(schema, dict) and "properties" in schema:
+    if "properties" in schema:
         properties = {
             name: {"type": "number"} if one == {} else one
             for name, one in schema["properties"].items()
@@ -91,9 +91,7 @@ def _money_as_number(schema: Any) -> Any:  # noqa: ANN401 - JSON
     return schema
 
 
-def _operation(
-    route: Route, by_kind: dict[str, Any], components: dict[str, Any]
-) -> dict[str, Any]:
+def _operation(route: Route, by_kind: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {
         "operationId": _name(route),
         "summary": route.summary,

@@ -4,6 +4,7 @@ Built on Starlette; nothing here is on the way of a refund.
 """
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
@@ -17,9 +18,9 @@ from starlette.routing import Route
 from clawback.errors import Refused, Unavailable
 from clawback.http import faults
 from clawback.http.app import render_refusal
+from clawback.http.manual import error_page, manual_page
 from clawback.http.metrics import render_metrics
 from clawback.http.openapi import Document
-from clawback.http.manual import error_page, manual_page
 
 if TYPE_CHECKING:
     from clawback.settings import Settings
@@ -33,9 +34,7 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 
 def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     usual = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
-    return Response(
-        body, status, headers=usual | (headers or {}), media_type="application/json"
-    )
+    return Response(body, status, headers=usual | (headers or {}), media_type="application/json")
 
 
 def _refusal(refused: Refused, headers: dict[str, str] | None = None) -> Response:
@@ -50,6 +49,11 @@ def _page(html: str) -> Response:
         "referrer-policy": "no-referrer",
     }
     return HTMLResponse(html, headers=headers)
+
+
+async def _style(_: Request) -> Response:
+    text = resources.files(__package__).joinpath("static/manual.css").read_text("utf-8")
+    return Response(text, media_type="text/css", headers={"x-content-type-options": "nosniff"})
 
 
 def make_pages(
@@ -82,18 +86,12 @@ def make_pages(
     async def openapi(_: Request) -> Response:
         return _json(spec, headers={"access-control-allow-origin": "*"})
 
-    async def docs(_: Request) -> Response:
-        return _page(manual)
-
-    async def docs_errors(_: Request) -> Response:
-        return _page(errors)
-
-    async def style(_: Request) -> Response:
-        text = resources.files(__package__).joinpath("static/manual.css").read_text("utf-8")
-        return Response(text, media_type="text/css", headers={"x-content-type-options": "nosniff"})
+    async def docs(request: Request) -> Response:
+        return _page(errors if request.url.path.endswith("/errors") else manual)
 
     async def not_found(_request: Request, error: Exception) -> Response:
-        is_method = isinstance(error, HTTPException) and error.status_code == 405  # noqa: PLR2004
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        is_method = status == HTTPStatus.METHOD_NOT_ALLOWED
         allow = (error.headers or {}) if isinstance(error, HTTPException) else {}
         return _refusal(
             faults.MethodNotAllowed() if is_method else faults.RouteNotFound(), dict(allow)
@@ -105,8 +103,8 @@ def make_pages(
         "/metrics": metrics,
         "/openapi.json": openapi,
         "/docs": docs,
-        "/docs/errors": docs_errors,
-        "/static/manual.css": style,
+        "/docs/errors": docs,
+        "/static/manual.css": _style,
     }
     return Starlette(
         routes=[Route(path, call, methods=["GET"]) for path, call in calls.items()],
@@ -119,5 +117,3 @@ def _may_see_metrics(request: Request, settings: "Settings") -> bool:
         token = settings.secret(settings.metrics_token_file)
         return request.headers.get("authorization") == f"Bearer {token}"
     return request.client is not None and request.client.host in LOOPBACK
-
-

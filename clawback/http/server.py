@@ -8,7 +8,8 @@ kernel spreads connections over them.
 import asyncio
 import socket
 from collections import Counter
-from typing import Any, Final
+from http import HTTPStatus
+from typing import ClassVar, Final
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -19,120 +20,135 @@ from clawback.http.app import App, render_refusal
 from clawback.settings import Settings
 
 BACKLOG: Final = 1024
-_REASONS: Final = {400: "Bad Request", 408: "Request Timeout", 414: "URI Too Long"}
-_REASONS_LONG: Final = {431: "Request Header Fields Too Large", 413: "Content Too Large"}
+LOOPBACK: Final = frozenset({"", "127.0.0.1", "::1"})
 
 
-def make_protocol(settings: Settings) -> type[HttpToolsProtocol]:
-    """A protocol class with these limits."""
+class LimitedProtocol(HttpToolsProtocol):
+    """Counts what a connection sends until its headers are complete, and how long it is silent."""
 
-    class LimitedProtocol(HttpToolsProtocol):
-        """Counts what a connection sends until its headers are complete, and how long it is silent."""
+    limits: ClassVar[Settings]
+    open_by_address: ClassVar[Counter[str]]
+    open_connections: ClassVar[int] = 0
 
-        open_by_address: Counter[str] = Counter()
-        open_connections = 0
+    def connection_made(  # type: ignore[override]  # TCP only
+        self, transport: asyncio.Transport
+    ) -> None:
+        """Close connections beyond the caps at once; start the clock of silence."""
+        super().connection_made(transport)
+        cls = type(self)
+        self._header_bytes = 0
+        self._header_count = 0
+        self._url_bytes = 0
+        self._address = self.client[0] if self.client else ""
+        self._silence = self.loop.call_later(self.limits.silent_seconds, self._end_silent)
+        cls.open_connections += 1
+        cls.open_by_address[self._address] += 1
+        if self._is_one_too_many():
+            transport.close()
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrower
-            """Refuse connections beyond the caps by closing them at once."""
-            super().connection_made(transport)
-            cls = type(self)
-            self._header_bytes = 0
-            self._header_count = 0
-            self._url_bytes = 0
-            self._address = self.client[0] if self.client else ""
-            cls.open_connections += 1
-            cls.open_by_address[self._address] += 1
-            is_ours = self._address in {"", "127.0.0.1", "::1", *settings.trusted_proxies}
-            too_many = cls.open_by_address[self._address] > settings.max_connections_per_address
-            if cls.open_connections > settings.max_connections or (too_many and not is_ours):
-                transport.close()
-                return
-            self._silence = self.loop.call_later(settings.silent_seconds, self._end_silent)
+    def _is_one_too_many(self) -> bool:
+        if type(self).open_connections > self.limits.max_connections:
+            return True
+        if self._address in LOOPBACK or self._address in self.limits.trusted_proxies:
+            return False
+        return self.open_by_address[self._address] > self.limits.max_connections_per_address
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            """Count it out."""
-            cls = type(self)
-            cls.open_connections -= 1
-            cls.open_by_address[self._address] -= 1
-            if cls.open_by_address[self._address] <= 0:
-                del cls.open_by_address[self._address]
-            if silence := getattr(self, "_silence", None):
-                silence.cancel()
-            super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count it out."""
+        type(self).open_connections -= 1
+        self.open_by_address[self._address] -= 1
+        if self.open_by_address[self._address] <= 0:
+            del self.open_by_address[self._address]
+        self._silence.cancel()
+        super().connection_lost(exc)
 
-        def _end_silent(self) -> None:
-            """Close a connection whose request's headers did not come in time."""
-            if self._header_bytes and not self.transport.is_closing():
-                self._refuse(faults.RequestTimeout())
-            self.transport.close()
+    def _end_silent(self) -> None:
+        """Close a connection whose next request did not come, or did not come whole, in time."""
+        if self._url_bytes and not self.transport.is_closing():
+            self._refuse(faults.RequestTimeout())
+        self.transport.close()
 
-        def on_message_begin(self) -> None:
-            """A new request: count anew."""
-            super().on_message_begin()
-            self._header_count = 0
-            self._url_bytes = 0
+    def on_message_begin(self) -> None:
+        """A new request: count anew."""
+        super().on_message_begin()
+        self._header_bytes = 0
+        self._header_count = 0
+        self._url_bytes = 0
 
-        def on_url(self, url: bytes) -> None:
-            """Count the address."""
-            self._url_bytes += len(url)
-            if self._url_bytes <= settings.max_url_bytes:
-                super().on_url(url)
+    def on_url(self, url: bytes) -> None:
+        """Count the address; what is beyond the limit is not kept."""
+        self._url_bytes += len(url)
+        if self._url_bytes <= self.limits.max_url_bytes:
+            super().on_url(url)
 
-        def on_header(self, name: bytes, value: bytes) -> None:
-            """Count the header fields."""
-            self._header_count += 1
-            self._header_bytes += len(name) + len(value) + 4
-            if self._header_count <= settings.max_headers:
-                super().on_header(name, value)
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count the header fields; what is beyond the limit is not kept."""
+        self._header_count += 1
+        self._header_bytes += len(name) + len(value) + 4
+        if self._header_count <= self.limits.max_headers:
+            super().on_header(name, value)
 
-        def on_headers_complete(self) -> None:
-            """The request goes to the application, unless it is too large."""
-            self._silence.cancel()
-            if self._url_bytes > settings.max_url_bytes:
-                self._refuse(faults.UriTooLong(limit=settings.max_url_bytes))
-            elif (
-                self._header_count > settings.max_headers
-                or self._header_bytes > settings.max_header_bytes
-            ):
-                self._refuse(faults.HeadersTooLarge(limit=settings.max_header_bytes))
-            else:
-                super().on_headers_complete()
-            self._header_bytes = 0
+    def on_headers_complete(self) -> None:
+        """The request goes to the application, unless it is too large."""
+        self._silence.cancel()
+        refused = self._too_large()
+        self._url_bytes = 0
+        if refused is not None:
+            self._refuse(refused)
+        elif not self.transport.is_closing():
+            super().on_headers_complete()
 
-        def data_received(self, data: bytes) -> None:
-            """Bound headers that never end; the parser would take them for ever."""
-            if self.transport.is_closing():
-                return
-            super().data_received(data)
-            in_headers = self.cycle is None or self.cycle.response_complete
-            if in_headers and len(data) > settings.max_header_bytes + settings.max_url_bytes:
-                self._refuse(faults.HeadersTooLarge(limit=settings.max_header_bytes))
+    def _too_large(self) -> Refused | None:
+        if self._url_bytes > self.limits.max_url_bytes:
+            return faults.UriTooLong(limit=self.limits.max_url_bytes)
+        if (
+            self._header_count > self.limits.max_headers
+            or self._header_bytes > self.limits.max_header_bytes
+        ):
+            return faults.HeadersTooLarge(limit=self.limits.max_header_bytes)
+        return None
 
-        def on_response_complete(self) -> None:
-            """Wait for the next request, but not for ever."""
-            super().on_response_complete()
-            self._silence.cancel()
-            self._silence = self.loop.call_later(settings.silent_seconds, self._end_silent)
+    def data_received(self, data: bytes) -> None:
+        """Parse, unless the connection was refused already; bound headers that never end."""
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self._url_bytes and not self.transport.is_closing():
+            self._unfinished = getattr(self, "_unfinished", 0) + len(data)
+            if self._unfinished > self.limits.max_header_bytes + self.limits.max_url_bytes:
+                self._refuse(
+                    self._too_large() or faults.HeadersTooLarge(limit=self.limits.max_header_bytes)
+                )
+        else:
+            self._unfinished = 0
 
-        def send_400_response(self, msg: str) -> None:
-            """Malformed HTTP gets our error form too."""
-            del msg
-            self._refuse(faults.InvalidHeader())
+    def on_response_complete(self) -> None:
+        """Wait for the next request, but not for ever."""
+        super().on_response_complete()
+        self._silence.cancel()
+        self._silence = self.loop.call_later(self.limits.silent_seconds, self._end_silent)
 
-        def _refuse(self, refused: Refused) -> None:
-            if self.transport.is_closing():
-                return
-            status, body = render_refusal(refused, "req_unread")
-            reason = (_REASONS | _REASONS_LONG).get(status, "Error")
-            head = (
-                f"HTTP/1.1 {status} {reason}\r\ncontent-type: application/json\r\n"
-                f"request-id: req_unread\r\nconnection: close\r\ncache-control: no-store\r\n"
-                f"x-content-type-options: nosniff\r\ncontent-length: {len(body)}\r\n\r\n"
-            )
-            self.transport.write(head.encode() + body)
-            self.transport.close()
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words stay here
+        """Malformed HTTP gets our error form too."""
+        self._refuse(faults.InvalidHeader())
 
-    return LimitedProtocol
+    def _refuse(self, refused: Refused) -> None:
+        if self.transport.is_closing():
+            return
+        status, body = render_refusal(refused, "req_unread")
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
+            "request-id: req_unread\r\nconnection: close\r\ncache-control: no-store\r\n"
+            f"x-content-type-options: nosniff\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+def make_protocol(settings: Settings) -> type[LimitedProtocol]:
+    """The protocol class of one server, with its own limits and counts."""
+    members = {"limits": settings, "open_by_address": Counter(), "open_connections": 0}
+    return type("ServedProtocol", (LimitedProtocol,), members)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -143,14 +159,14 @@ def listen(host: str, port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     made.bind((host, port))
     made.listen(BACKLOG)
-    made.setblocking(False)
+    made.settimeout(0)
     return made
 
 
 def make_server(app: App, settings: Settings) -> uvicorn.Server:
     """The server of one process; it ends by itself on SIGTERM, after a bounded drain."""
     config = uvicorn.Config(
-        app=app,  # type: ignore[arg-type]  # ASGI as plain mappings
+        app=app,
         http=make_protocol(settings),
         loop="none",
         ws="none",
@@ -165,8 +181,3 @@ def make_server(app: App, settings: Settings) -> uvicorn.Server:
         backlog=BACKLOG,
     )
     return uvicorn.Server(config)
-
-
-async def serve(app: Any, settings: Settings, sockets: list[socket.socket]) -> None:  # noqa: ANN401 - ASGI
-    """Serve until a signal says stop."""
-    await make_server(app, settings).serve(sockets=sockets)

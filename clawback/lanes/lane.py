@@ -10,99 +10,32 @@ does not cancel its command.
 
 import asyncio
 import random
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
-from clawback import logs
 
-from clawback import clock
+from clawback import clock, logs
 from clawback.errors import (
-    IdempotencyConflict,
-    IdempotencyInProgress,
     InternalError,
-    Overloaded,
     Refused,
     Unavailable,
 )
-from clawback.ids import BookId, ClaimId, Mint, opaque
-from clawback.lanes.command import Command, Decide, Decided, NotLoaded, Reads
-from clawback.lanes.records import KeyRow
-from clawback.lanes.state import BookState, Draft
+from clawback.ids import BookId, Mint, opaque
+from clawback.lanes.command import Decide, NotLoaded, Reads
+from clawback.lanes.keys import find_key, store_key
+from clawback.lanes.queue import Outcome, Queue, Work
 from clawback.lanes.store import CommitUnknown, LockedOut, Lost, Retry, Store
 from clawback.lanes.working import RenderObject, WorkingSet
-from clawback.route import Answer, BookRef, IdempotencyKey
+from clawback.route import Answer
 
-MAX_LANES: Final = 4
-MAX_BATCH: Final = 250
-QUEUE_PER_SHARD: Final = 500
-QUEUE_PER_BOOK: Final = 400
 TRIES: Final = 3
 RECONNECT_SECONDS: Final = (0.05, 0.5, 1.0)
 MARKER_WAIT_SECONDS: Final = 20.0
 
-ResponseT = TypeVar("ResponseT")
-Outcome = Answer | Refused
 
 log = logs.get_logger()
-
-
-class Work:
-    """A queued command with everything that its answer needs."""
-
-    __slots__ = ("book", "command", "future", "key", "render")
-
-    def __init__(
-        self,
-        book: BookRef,
-        command: Command,
-        render: Callable[..., Answer] | None,
-        key: IdempotencyKey | None,
-        future: "asyncio.Future[Outcome] | None",
-    ) -> None:
-        """`render` and `future` are None for work that nobody waits for."""
-        self.book = book
-        self.command = command
-        self.render = render
-        self.key = key
-        self.future = future
-
-    def answer(self, outcome: Outcome) -> None:
-        """Tell the caller, if it is still there."""
-        if self.future is not None and not self.future.done():
-            self.future.set_result(outcome)
-
-
-class _Queue:
-    """A shard's waiting work, taken book by book in turn so that none starves the others."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._books: OrderedDict[BookId, deque[Work]] = OrderedDict()
-
-    def put(self, work: Work) -> bool:
-        """Queue it; False when the shard's queue or the book's share of it is full."""
-        waiting = self._books.get(work.book.book_id)
-        if self.size >= QUEUE_PER_SHARD or (waiting and len(waiting) >= QUEUE_PER_BOOK):
-            return False
-        if waiting is None:
-            waiting = self._books[work.book.book_id] = deque()
-        waiting.append(work)
-        self.size += 1
-        return True
-
-    def take(self) -> list[Work]:
-        """The next batch: one command of each book in turn, at most MAX_BATCH."""
-        batch: list[Work] = []
-        while self._books and len(batch) < MAX_BATCH:
-            book_id, waiting = self._books.popitem(last=False)
-            batch.append(waiting.popleft())
-            if waiting:
-                self._books[book_id] = waiting
-        self.size -= len(batch)
-        return batch
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -161,16 +94,13 @@ class _Batch:
                 return self._decide(work)
             except NotLoaded as missing:
                 await self._load([(work.book.book_id, missing.reads)], [])
-            except Exception:  # noqa: BLE001 - a bug in one command must not fail its neighbours
-                log.exception("command_failed", command=type(work.command).__name__)
-                return InternalError()
 
     def _decide(self, work: Work) -> Outcome:
         state = self._working.books[work.book.book_id]
         now = clock.book_time(self._now, state.head.clock_offset_seconds)
         draft = state.draft(now)
         if work.key is not None:
-            found = _find_key(draft, state, work, work.key, self._now)
+            found = find_key(draft, state, work, work.key, self._now)
             if found is not None:
                 return found
         decided = self._rules.decide[type(work.command)](draft, work.command, now)
@@ -179,58 +109,9 @@ class _Batch:
         answer = Answer(204, b"") if work.render is None else work.render(decided.response)
         draft.merge()
         if work.key is not None:
-            _store_key(state, work.key, decided, answer, self._now)
+            store_key(state, work.key, decided, answer, self._now)
         self.follow_up += [Work(work.book, one, None, None, None) for one in decided.follow_up]
         return answer
-
-
-def _find_key(
-    draft: Draft, state: BookState, work: Work, key: IdempotencyKey, real_now: datetime
-) -> Outcome | None:
-    """What an earlier request under this key left: its answer, a conflict, or nothing."""
-    row = state.keys[key.route, key.key]
-    if row is None:
-        return None
-    if row.fingerprint != key.fingerprint:
-        return None if _is_spent(draft, row, real_now) else IdempotencyConflict()
-    if row.body is not None and row.status is not None:
-        if _is_spent(draft, row, real_now):
-            return None
-        return Answer(row.status, row.body.encode(), row.location, replayed=True)
-    if work.command.completes_key:
-        return None
-    return IdempotencyInProgress(object_id=row.object_id)
-
-
-def _is_spent(draft: Draft, row: KeyRow, real_now: datetime) -> bool:
-    """Whether the key's life is over: its time is up and no claim under it is still open."""
-    if real_now < row.expires_at:
-        return False
-    if row.object_id is None or not row.object_id.startswith("CLM-"):
-        return True
-    claim = draft.claim(ClaimId(row.object_id))
-    return claim is None or not claim.is_open
-
-
-def _store_key(
-    state: BookState, key: IdempotencyKey, decided: Decided, answer: Answer, real_now: datetime
-) -> None:
-    """Note the key with its answer, in the same commit as the effect."""
-    place = (key.route, key.key)
-    hours = state.book.idempotency_hours
-    state.keys[place] = KeyRow(
-        book_id=state.book.book_id,
-        route=key.route,
-        key=key.key,
-        fingerprint=key.fingerprint,
-        object_id=decided.object_id,
-        status=answer.status if decided.is_answered else None,
-        location=answer.location if decided.is_answered else None,
-        body=answer.body.decode() if decided.is_answered else None,
-        created_at=real_now,
-        expires_at=real_now + timedelta(hours=hours),
-    )
-    state.touched_keys[place] = None
 
 
 class Lane:
@@ -241,7 +122,7 @@ class Lane:
         self._store = Store(dsn, f"clawback lane {number}")
         self._rules = rules
         self._mint = mint
-        self._queues: OrderedDict[int, _Queue] = OrderedDict()
+        self._queues: OrderedDict[int, Queue] = OrderedDict()
         self._wake = asyncio.Event()
         self.is_idle = True
         self.retries = 0
@@ -251,7 +132,7 @@ class Lane:
         """Queue the work; False if there is no room."""
         queue = self._queues.get(work.book.shard)
         if queue is None:
-            queue = self._queues[work.book.shard] = _Queue()
+            queue = self._queues[work.book.shard] = Queue()
         accepted = queue.put(work)
         self._wake.set()
         return accepted
@@ -300,8 +181,10 @@ class Lane:
                 await self._store.drop()
                 refusal = Unavailable()
                 await asyncio.sleep(RECONNECT_SECONDS[attempt])
-            except Exception:  # noqa: BLE001 - the lane's edge: it must go on serving
-                log.exception("batch_failed", commands=len(works))
+            except Exception:
+                log.exception(
+                    "batch_failed", commands=[type(one.command).__name__ for one in works][:5]
+                )
                 await self._store.rollback()
                 return await self._split(shard, works, InternalError())
             else:
@@ -359,62 +242,3 @@ class Lane:
                 await self._store.drop()
                 await asyncio.sleep(0.2)
         return None
-
-
-class Lanes:
-    """All lanes of a process: the only door to money and claims."""
-
-    def __init__(self, dsn: str, shards: int, rules: Rules, mint: Mint) -> None:
-        """One lane per shard, at most four; shards beyond that share them."""
-        self._lanes = [Lane(dsn, one, rules, mint) for one in range(min(shards, MAX_LANES))]
-        self._tasks: list[asyncio.Task[None]] = []
-        self._is_open = False
-
-    def start(self) -> None:
-        """Start the lanes' tasks on the running loop."""
-        self._tasks = [asyncio.create_task(lane.run()) for lane in self._lanes]
-        self._is_open = True
-
-    async def drain(self, seconds: float) -> None:
-        """Take no more work, finish what is queued, then stop; unfinished work is refused."""
-        self._is_open = False
-        deadline = clock.monotonic() + seconds
-        while any(lane.waiting or not lane.is_idle for lane in self._lanes):
-            if clock.monotonic() > deadline:
-                break
-            await asyncio.sleep(0.01)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def submit(
-        self,
-        book: BookRef,
-        command: Command,
-        render: Callable[[ResponseT], Answer] | None,
-        key: IdempotencyKey | None = None,
-    ) -> Outcome:
-        """Decide a command in its book's order; returns after its commit, or its refusal.
-
-        Refuses: Unavailable while draining, Overloaded when the queue has no room.
-        """
-        if not self._is_open:
-            return Unavailable()
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        lane = self._lanes[book.shard % len(self._lanes)]
-        if not lane.put(Work(book, command, render, key, future)):
-            return Overloaded()
-        return await future
-
-    def post(self, book: BookRef, command: Command) -> bool:
-        """Queue a command that nobody waits for; False if there is no room."""
-        lane = self._lanes[book.shard % len(self._lanes)]
-        return self._is_open and lane.put(Work(book, command, None, None, None))
-
-    @property
-    def counters(self) -> dict[str, int]:
-        """Batches run and batches tried again, for the metrics."""
-        return {
-            "batches": sum(lane.batches for lane in self._lanes),
-            "retries": sum(lane.retries for lane in self._lanes),
-        }

@@ -327,7 +327,7 @@ class Rows(msgspec.Struct, frozen=True):
     waiting: tuple[Claim, ...] | None
 
 
-class Changes(msgspec.Struct, gc=False):
+class Changes(msgspec.Struct, frozen=True, gc=False):
     """What one apply writes: new rows and changed ones, whole."""
 
     heads: list[Head] = []

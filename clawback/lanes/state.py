@@ -16,7 +16,6 @@ from clawback.currencies import USD
 from clawback.ids import BookId, ClaimId, PaymentId, base36
 from clawback.lanes.command import AccountName, NotLoaded, Reads
 from clawback.lanes.records import (
-    Account,
     Attempt,
     Book,
     Claim,
@@ -135,7 +134,9 @@ class Draft:
     def need_payments(self, payment_ids: tuple[PaymentId, ...]) -> None:
         """Make sure that all of these are loaded, with one load for all that are not."""
         unknown = tuple(
-            one for one in payment_ids if one not in self.payments and one not in self._state.payments
+            one
+            for one in payment_ids
+            if one not in self.payments and one not in self._state.payments
         )
         if unknown:
             raise NotLoaded(Reads(payments=unknown))
@@ -197,7 +198,7 @@ class Draft:
 
     # Changing.
 
-    def set_head(self, **fields: int | bool) -> None:
+    def set_head(self, **fields: int | str | bool) -> None:
         """Change counters of the head row."""
         self.head = msgspec.structs.replace(self.head, **fields)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SQL: Final = queries.load(__package__, "sql/batch.sql")
 
 
-class Retry(Exception):  # noqa: N818 - named for what the lane does
+class Retry(Exception):
     """Deadlock, serialization, a name or key taken by another process, or stale statements."""
 
     def __init__(self, constraint: str | None, cause: Exception) -> None:
@@ -35,15 +35,15 @@ class Retry(Exception):  # noqa: N818 - named for what the lane does
         self.constraint = constraint
 
 
-class LockedOut(Exception):  # noqa: N818
+class LockedOut(Exception):
     """A lock was not had in time, or the database has no room: nothing was done."""
 
 
-class Lost(Exception):  # noqa: N818
+class Lost(Exception):
     """The connection ended before COMMIT was sent: nothing was done."""
 
 
-class CommitUnknown(Exception):  # noqa: N818
+class CommitUnknown(Exception):
     """COMMIT was sent and its answer did not come."""
 
 
@@ -63,16 +63,7 @@ _NO_ROOM: Final = (
     asyncpg.OutOfMemoryError,
     asyncpg.ReadOnlySQLTransactionError,
 )
-_GONE: Final = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    OSError,
-    TimeoutError,
-    EOFError,
-)
+_GONE: Final = pool.AWAY
 
 
 def _rows(records: Sequence[Record]) -> str | None:

@@ -10,12 +10,12 @@ from typing import Final
 import msgspec
 
 from clawback import clock
-from clawback.ids import BookId
+from clawback.ids import BookId, ClaimId
 from clawback.lanes.command import Reads
-from clawback.lanes.records import Account, Attempt, Changes, Claim, Event, Fact, Payment, Rows
+from clawback.lanes.records import Account, Attempt, Changes, Event, Fact, Payment, Rows
 from clawback.lanes.state import BookState, Notice, event_id
 
-RenderObject = Callable[[Payment | Claim, BookState], bytes]
+RenderObject = Callable[..., bytes]
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -81,14 +81,16 @@ class WorkingSet:
                 state.stored.add(claim.claim_id)
                 if state.claims.get(claim.claim_id) is None:
                     state.claims[claim.claim_id] = claim
-        found: dict[tuple[BookId, str], list[Attempt]] = {}
-        for attempt in rows.attempts or ():
-            if state := self.books.get(attempt.book_id):
-                state.stored.add(attempt.attempt_id)
-                found.setdefault((attempt.book_id, attempt.claim_id), []).append(attempt)
-        for (book_id, _), attempts in found.items():
-            self.books[book_id].attempts.setdefault(attempts[0].claim_id, tuple(attempts))
+        self._fill_histories(rows)
 
+    def _fill_histories(self, rows: Rows) -> None:
+        tries: dict[tuple[BookId, ClaimId], list[Attempt]] = {}
+        for attempt in rows.attempts or ():
+            tries.setdefault((attempt.book_id, attempt.claim_id), []).append(attempt)
+        for (book_id, claim_id), attempts in tries.items():
+            if state := self.books.get(book_id):
+                state.stored.update(attempt.attempt_id for attempt in attempts)
+                state.attempts.setdefault(claim_id, tuple(attempts))
         told: dict[tuple[BookId, str], list[Fact]] = {}
         for fact in rows.facts or ():
             if fact.book_id is not None and fact.object_id is not None:
@@ -103,7 +105,7 @@ class WorkingSet:
         for state in self.books.values():
             if state.head is not state.loaded_head:
                 out.heads.append(state.head)
-            out.accounts += [
+            out.accounts.extend(
                 Account(
                     book_id=state.book.book_id,
                     currency=place[0],
@@ -113,11 +115,11 @@ class WorkingSet:
                     updated_at=at,
                 )
                 for place, at in state.touched_accounts.items()
-            ]
+            )
             _add_objects(out, state)
-            out.entries += state.entries
-            out.postings += state.postings
-            out.events += [_event(notice, state, render) for notice in state.notices]
+            out.entries.extend(state.entries)
+            out.postings.extend(state.postings)
+            out.events.extend(_event(notice, state, render) for notice in state.notices)
         return out
 
 
@@ -137,7 +139,7 @@ def _add_objects(out: Changes, state: BookState) -> None:
         key = state.keys[place]
         assert key is not None
         (out.key_changes if place in state.stored_keys else out.keys).append(key)
-    out.facts += state.facts.values()
+    out.facts.extend(state.facts.values())
 
 
 def _event(notice: Notice, state: BookState, render: Mapping[type, RenderObject]) -> Event:

@@ -66,9 +66,7 @@ def _enter(usd_e4: int, local: Local) -> tuple[Leg, ...]:
 
 def _leave(usd_e4: int, local: Local) -> tuple[Leg, ...]:
     """Money that leaves the books: the mirror of `_enter`."""
-    return tuple(
-        Leg(leg.currency, leg.account, -leg.amount) for leg in _enter(usd_e4, local)
-    )
+    return tuple(Leg(leg.currency, leg.account, -leg.amount) for leg in _enter(usd_e4, local))
 
 
 def capture(gross_e4: int, fee_e4: int, reserve_e4: int, local: Local) -> Recipe:

@@ -1,4 +1,8 @@
-"""Who am I: GET /ping and GET /me (contract, section 6.4)."""
+"""Who am I: GET /ping and GET /me (contract, section 6.4).
+
+The key alone decides the merchant and the mode; both calls only read it back, with the settings
+of the book that a caller may see.
+"""
 
 from typing import Final
 
@@ -113,9 +117,7 @@ def _limits(limits: Limits | None) -> LimitsWire | None:
     if limits is None:
         return None
     claim, day = limits.max_claim_usd_e4, limits.max_day_usd_e4
-    return LimitsWire(
-        None if claim is None else usd(claim), None if day is None else usd(day)
-    )
+    return LimitsWire(None if claim is None else usd(claim), None if day is None else usd(day))
 
 
 async def me(call: Call[NoBody, NoQuery]) -> Answer | Refused:

@@ -5,7 +5,6 @@ Idempotency-Key waits for that payment or resumes it, and never makes another (c
 """
 
 import asyncio
-from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, cast
 
 import msgspec
@@ -22,8 +21,8 @@ from clawback.errors import (
 )
 from clawback.ids import PaymentId, is_well_formed
 from clawback.lanes.records import Payment, PaymentDetails
-from clawback.money import Amount, AmountError, positive, rounded_ratio
 from clawback.lists import ListQuery, Pagination, paginate, read_page
+from clawback.money import Amount, AmountError, positive, rounded_ratio
 from clawback.payments import catalogue, jobs
 from clawback.payments.model import (
     CHARGE_LEASE,
@@ -44,7 +43,7 @@ from clawback.payments.refusals import (
 from clawback.payments.wire import PaymentWire, render_payment, show
 from clawback.providers import port
 from clawback.providers.methods import Method, load_methods
-from clawback.route import Answer, BodyT, Call, NoBody, NoQuery, QueryT, Route
+from clawback.route import Answer, BodyT, Call, Kept, NoBody, NoQuery, QueryT, Route
 
 SIMULATE: Final = (
     "paid",
@@ -167,6 +166,7 @@ def _find_method(body: CreateBody, country: str | None) -> Method | Refused:
 
 
 def missing_fields(body: CreateBody, method: Method) -> Refused | None:
+    """The refusal that names every buyer field that the method needs and lacks."""
     given = {
         "userName": body.user_name,
         "userEmail": body.user_email,
@@ -189,13 +189,11 @@ async def create(call: Call[CreateBody, NoQuery]) -> Answer | Refused:
         return PaymentMethodUnavailable(param="paymentMethodId", reason="med_needs_pix")
     deadline = clock.monotonic() + WAIT_SECONDS
     while True:
-        made: list[Payment] = []
+        made: Kept[Payment] = Kept()
         command = _create_command(call, chosen)
-        outcome = await call.services.submit(
-            call.book, command, lambda payment, made=made: made.append(payment) or _WAITS, call.key
-        )
-        if made:
-            return await _charge(call, made[-1])
+        outcome = await call.services.submit(call.book, command, made, call.key)
+        if made.value is not None:
+            return await _charge(call, made.value)
         if not isinstance(outcome, IdempotencyInProgress) or outcome.object_id is None:
             return outcome
         payment = await _take_over(call, PaymentId(outcome.object_id))
@@ -204,9 +202,6 @@ async def create(call: Call[CreateBody, NoQuery]) -> Answer | Refused:
         if clock.monotonic() > deadline:
             return outcome
         await asyncio.sleep(POLL_SECONDS)
-
-
-_WAITS: Final = Answer(202, b"")
 
 
 def _create_command(call: Call[CreateBody, NoQuery], chosen: _Chosen) -> CreatePayment:
@@ -246,16 +241,16 @@ def _create_command(call: Call[CreateBody, NoQuery], chosen: _Chosen) -> CreateP
 
 async def _take_over(call: Call[CreateBody, NoQuery], payment_id: PaymentId) -> Payment | None:
     """The payment of an unanswered key, if its first caller is gone and it is ours to charge."""
-    taken: list[ChargeTaken] = []
+    taken: Kept[ChargeTaken] = Kept()
     await call.services.submit(
         call.book,
         TakeCharge(payment_id=payment_id, real_now=clock.real_now()),
-        lambda response: taken.append(response) or _WAITS,
+        taken,
     )
-    if not taken:
+    if taken.value is None:
         return None
-    is_decided = taken[-1].payment.status not in UNPAID
-    return taken[-1].payment if taken[-1].is_ours or is_decided else None
+    payment = taken.value.payment
+    return payment if taken.value.is_ours or payment.status not in UNPAID else None
 
 
 async def _charge(call: Call[CreateBody, NoQuery], payment: Payment) -> Answer | Refused:
@@ -274,16 +269,11 @@ async def _charge(call: Call[CreateBody, NoQuery], payment: Payment) -> Answer |
         except TimeoutError:
             pass
     mode = call.book.mode
-    return await call.services.submit(
-        call.book,
-        command,
-        lambda stored: Answer(
-            201,
-            render_payment(stored, mode),
-            location=f"/api/v1/payments/{stored.payment_id}",
-        ),
-        call.key,
-    )
+
+    def created(stored: Payment) -> Answer:
+        return Answer(201, render_payment(stored, mode), f"/api/v1/payments/{stored.payment_id}")
+
+    return await call.services.submit(call.book, command, created, call.key)
 
 
 # POST /payments/{id}/simulate
@@ -352,8 +342,12 @@ async def simulate(call: Call[SimulateBody, NoQuery]) -> Answer | Refused:
     )
     if not isinstance(charged, port.Charge):
         return Unavailable()
+
+    def simulated(stored: Payment) -> Answer:
+        return _simulated(stored, action)
+
     return await call.services.submit(
-        call.book, jobs.recorded(payment, charged), lambda stored: _simulated(stored, action), None
+        call.book, jobs.recorded(payment, charged), simulated, call.key
     )
 
 

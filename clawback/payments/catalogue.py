@@ -165,9 +165,9 @@ class UnknownFilter(FieldInvalid, frozen=True, kw_only=True):
     code = "invalid_parameter"
     message = "A query parameter has a value that does not exist."
 
-    def details(self) -> None:
-        """Nothing more."""
-        return
+    def details(self) -> dict[str, object]:
+        """The filter."""
+        return {"errors": [{"param": self.param, "code": self.code}]}
 
 
 def _unknown(param: str) -> Refused:

@@ -5,10 +5,9 @@ effect. A payment is expired only after its provider was asked and knows of no m
 """
 
 from datetime import datetime
-from typing import Final
 
 from clawback import clock
-from clawback.lanes.lane import Lanes
+from clawback.lanes.lanes import Lanes
 from clawback.lanes.records import Payment
 from clawback.payments.model import (
     UNPAID,
@@ -20,9 +19,7 @@ from clawback.payments.model import (
 )
 from clawback.providers import port
 from clawback.providers.rails import rule_for
-from clawback.route import Answer, BookRef
-
-_DONE: Final = Answer(204, b"")
+from clawback.route import BookRef, Kept
 
 
 async def go_on(
@@ -30,19 +27,20 @@ async def go_on(
 ) -> None:
     """Take the next step of a due payment."""
     if payment.status not in UNPAID:
-        await lanes.submit(book, SettleDue(payment_id=payment.payment_id), lambda _: _DONE)
+        await lanes.submit(book, SettleDue(payment_id=payment.payment_id), Kept())
         return
-    taken: list[ChargeTaken] = []
+    kept: Kept[ChargeTaken] = Kept()
     await lanes.submit(
         book,
         TakeCharge(payment_id=payment.payment_id, real_now=clock.real_now()),
-        lambda response: taken.append(response) or _DONE,
+        kept,
     )
-    if not taken or not taken[-1].is_ours:
+    taken = kept.value
+    if taken is None or not taken.is_ours:
         return
     book_time = clock.book_time(clock.real_now(), offset_seconds)
-    command = await ask(provider, book, taken[-1].payment, book_time)
-    await lanes.submit(book, command, lambda _: _DONE)
+    command = await ask(provider, book, taken.payment, book_time)
+    await lanes.submit(book, command, Kept())
 
 
 async def ask(

@@ -10,17 +10,17 @@ from typing import Final, Self
 
 import msgspec
 
+from clawback.balances.model import serve_waiting
 from clawback.currencies import USD, Currency
 from clawback.errors import NotFound, Refused
 from clawback.ids import Mint, PaymentId, ShopId
 from clawback.lanes.command import AccountName, Command, Decide, Decided, Reads
 from clawback.lanes.records import Fact, Payment, PaymentDetails
 from clawback.lanes.state import Draft
-from clawback.balances.model import serve_waiting
 from clawback.ledger import accounts as a
 from clawback.ledger import entries
 from clawback.money import rounded_ratio
-from clawback.providers.rails import Rule, Window
+from clawback.providers.rails import Arrival, Rule, Window
 
 replace = msgspec.structs.replace
 
@@ -366,6 +366,16 @@ def max_refunds(rule: Rule) -> int | None:
     return rule.refund.max if rule.refund.multiple == YES else 1
 
 
+def latest_arrival(rule: Rule, now: datetime) -> datetime | None:
+    """When a refund sent now has reached the payer at the latest; None where nobody says."""
+    arrival = rule.arrival
+    if not isinstance(arrival, Arrival):
+        return None
+    if arrival.max_minutes is not None and arrival.max_days == 0:
+        return now + timedelta(minutes=arrival.max_minutes)
+    return now + timedelta(days=arrival.max_days)
+
+
 def usd_e4_of_first(part_minor: int, payment: Payment) -> int:
     """USD value of the first `part_minor` of a payment, half to even.
 
@@ -381,4 +391,3 @@ DECIDE: Final[dict[type, Decide]] = {
     SettleDue: decide_settle_due,
     TakeCharge: decide_take_charge,
 }
-

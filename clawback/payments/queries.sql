@@ -9,7 +9,8 @@ FROM shops AS s
 INNER JOIN books AS b ON b.book_id = $1 AND b.merchant_id = s.merchant_id
 WHERE s.shop_id = $2;
 
--- name: list_payments :many (shard, book_id, status, method_id, method, country, currency, merchant_order_id, shop_id, disputed, from_time, to_time, after_id, limit, offset)
+-- name: list_payments :many (shard, book_id, status, method_id, method, country, currency,
+--     merchant_order_id, shop_id, disputed, from_time, to_time, after_id, limit, offset)
 SELECT row_to_json(p)::text AS row
 FROM payments AS p
 WHERE p.shard = $1 AND p.book_id = $2
@@ -34,7 +35,8 @@ WHERE p.shard = $1 AND p.book_id = $2
 ORDER BY p.created_at DESC, p.payment_id DESC
 LIMIT $14 OFFSET $15;
 
--- name: count_payments :one (shard, book_id, status, method_id, method, country, currency, merchant_order_id, shop_id, disputed, from_time, to_time)
+-- name: count_payments :one (shard, book_id, status, method_id, method, country, currency,
+--     merchant_order_id, shop_id, disputed, from_time, to_time)
 SELECT count(*) AS total
 FROM (
     SELECT

@@ -1,4 +1,8 @@
-"""What a payment may be refused for, with the facts of each refusal (contract, section 3)."""
+"""What a payment may be refused for, with the facts of each refusal.
+
+Codes, statuses and details: contract, section 3. Amounts are kept in 1/10,000 USD and shown in
+major units.
+"""
 
 from clawback.errors import Refused
 from clawback.money import usd

@@ -1,4 +1,5 @@
--- name: list_events :many (shard, book_id, after_number, type, prefix, object_id, from_time, to_time, limit)
+-- name: list_events :many (shard, book_id, after_number, type, prefix, object_id, from_time,
+--     to_time, limit)
 -- Numbers are given out under the head row's lock, so their order is commit order and nothing ever
 -- turns up behind a number that was seen.
 SELECT v.number, v.event_id, v.body

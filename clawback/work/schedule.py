@@ -12,14 +12,13 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from clawback import logs
 
-from clawback import clock
+from clawback import clock, logs
 from clawback.balances.model import TopUp
 from clawback.claims.jobs import send_refund
-from clawback.db import queries
+from clawback.db import pool, queries
 from clawback.ids import BookId, ClaimId
-from clawback.lanes.lane import Lanes
+from clawback.lanes.lanes import Lanes
 from clawback.lanes.records import Payment
 from clawback.payments.jobs import go_on
 from clawback.providers.port import Provider
@@ -65,7 +64,7 @@ class Schedule:
         while not self._is_stopping:
             try:
                 found = await self._look()
-            except Exception as error:  # noqa: BLE001 - the loop's edge: the database may be away
+            except pool.AWAY as error:
                 log.warning("look_failed", error=repr(error))
                 await asyncio.sleep(0.5)
                 continue
@@ -119,7 +118,7 @@ class Schedule:
     async def _do(self, name: str, work: Coroutine[None, None, None]) -> None:
         try:
             await work
-        except Exception:  # noqa: BLE001 - one thing that fails must not stop the others
+        except Exception:
             log.exception("work_failed", name=name)
             await asyncio.sleep(1)
         finally:

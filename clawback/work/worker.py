@@ -8,10 +8,9 @@ outcomes are committed before the process goes.
 import asyncio
 import signal
 
-from clawback import logs
 import uvloop
 
-from clawback import tables
+from clawback import logs, tables
 from clawback.settings import Settings
 from clawback.work.schedule import Schedule
 

@@ -23,9 +23,9 @@ HEAD: Final = """# The command line
 - Exit codes: 0 done, 1 it could not be done (a line says why, and one what to do next), 2 the
   command was not understood.
 - Commands that look at payments, claims, balances and events, or refund, call the **HTTP API**.
-  They find it by `--url` or `CLAWBACK_URL` and a key (`--key @FILE`, or better `CLAWBACK_KEY`), else
-  by the `dev.json` of a running `clawback dev`: that of `--data DIR`, or of `./.clawback`. With
-  `--live` they look at the live book of the demo merchant.
+  They find it by `--url` or `CLAWBACK_URL` and a key (`--key @FILE`, or better `CLAWBACK_KEY`),
+  else by the `dev.json` of a running `clawback dev`: that of `--data DIR`, or of `./.clawback`.
+  With `--live` they look at the live book of the demo merchant.
 - Commands for operators work on the **database** of `DATABASE_URL`, or of a running `clawback dev`.
 - A request that makes something carries an idempotency key. If its answer was lost, the error names
   the key to send it again with.
@@ -86,13 +86,13 @@ def _is_own(name: str, option: Any) -> bool:  # noqa: ANN401 - typer's own
 
 def _option(option: Any) -> str:  # noqa: ANN401 - typer's own
     text = _cell(option.help)
-    if option.default not in {None, False} and "[default" not in text:
+    if option.default not in {None, False} and "(default" not in text:
         text += f" Default {option.default}."
     return f"| `{option.opts[-1]}` | {text} |"
 
 
 def _cell(text: str | None) -> str:
-    return " ".join((text or "").split()).replace("[default:", "(default:").replace("]", ")")
+    return " ".join((text or "").split())
 
 
 if __name__ == "__main__":

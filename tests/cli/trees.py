@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
-import psutil
+from tests.processes import descendants, is_alive, wait_gone
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 45.0
@@ -68,10 +69,9 @@ class Tree:
         found: dict[str, Any] = json.loads((self.data / "dev.json").read_text())
         return found
 
-    def processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[int]:
         """The tree's processes, this moment."""
-        top = psutil.Process(self.process.pid)
-        return [top, *top.children(recursive=True)]
+        return [self.process.pid, *descendants(self.process.pid)]
 
     def call(self, method: str, path: str, body: object = None, key: str = "") -> dict[str, Any]:
         """A call of the API: its body decoded."""
@@ -106,7 +106,7 @@ class Tree:
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
             now = self.dev["pids"][name]
-            if now not in {None, pid} and psutil.pid_exists(now) and self.is_ready():
+            if now not in {None, pid} and is_alive(now) and self.is_ready():
                 return
             time.sleep(0.05)
         raise AssertionError(f"{name} did not come back: {self.said.read_text()}")
@@ -114,22 +114,30 @@ class Tree:
     def refund(self) -> str:
         """Take a payment and refund a part of it; returns the claim's id once it is released."""
         body = {"amount": 50, "paymentMethodId": "sbx_spei", "country": "MX"}
-        payment = self.call("POST", "/api/v1/payments", body)["id"]
-        self.call("POST", f"/api/v1/payments/{payment}/simulate", {"action": "paid"})
-        claim = self.call("POST", f"/api/v1/payments/{payment}/refund", {"amount": 10})["refundId"]
-        until = time.monotonic() + SECONDS
-        while self.call("GET", f"/api/v1/claims/{claim}")["status"] != "released":
-            assert time.monotonic() < until, self.call("GET", f"/api/v1/claims/{claim}")
-            time.sleep(0.1)
+        path = f"/api/v1/payments/{self.call('POST', '/api/v1/payments', body)['id']}"
+        self._until(path, "completed", lambda: self._simulate_paid(path))
+        claim = self.call("POST", f"{path}/refund", {"amount": 10})["refundId"]
+        self._until(f"/api/v1/claims/{claim}", "released", lambda: None)
         return str(claim)
+
+    def _simulate_paid(self, path: str) -> None:
+        self.call("POST", f"{path}/simulate", {"action": "paid"})
+
+    def _until(self, path: str, status: str, push: Callable[[], None]) -> None:
+        """Push and look, until the object has the status."""
+        until = time.monotonic() + SECONDS
+        push()
+        while (found := self.call("GET", path))["status"] != status:
+            assert time.monotonic() < until, found
+            time.sleep(0.1)
+            push()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop; returns its exit code once every process of the tree is gone."""
         tree = self.processes()
         self.process.send_signal(number)
         code = self.process.wait(SECONDS)
-        _, alive = psutil.wait_procs(tree, timeout=5)
-        assert alive == [], self.said.read_text()
+        assert wait_gone(tree, 5) == [], self.said.read_text()
         return code
 
     def close(self) -> None:
@@ -138,4 +146,4 @@ class Tree:
             tree = self.processes()
             self.process.kill()
             self.process.wait()
-            psutil.wait_procs(tree, timeout=20)
+            wait_gone(tree, 20)

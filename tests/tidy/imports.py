@@ -24,6 +24,7 @@ RANKS: Final = {
     "connection": 1,
     "db": 1,
     "ledger": 2,
+    "lists": 1,
     "outbound": 2,
     "lanes": 3,
     "providers": 4,
@@ -37,7 +38,7 @@ RANKS: Final = {
     "cli": 9,
     "__main__": 10,
 }
-SEEN_BY_SLICES: Final = frozenset({"port", "rails"})
+SEEN_BY_SLICES: Final = frozenset({"methods", "port", "rails"})
 SANDBOX_SEES: Final = KERNEL | {"connection", "db", "outbound", "sandbox"}
 """The sandbox is a foreign program that happens to live in this tree: it shares no model."""
 
@@ -54,8 +55,8 @@ LIBRARIES: Final = {
     "starlette": ("clawback/http/", "clawback/dashboard/", "clawback/sandbox/"),
     "structlog": ("clawback/logs.py",),
     "typer": ("clawback/cli/",),
-    "uvicorn": ("clawback/cli/", "clawback/sandbox/"),
-    "uvloop": ("clawback/cli/", "clawback/sandbox/", "clawback/bench/"),
+    "uvicorn": ("clawback/cli/", "clawback/http/server.py", "clawback/sandbox/"),
+    "uvloop": ("clawback/cli/", "clawback/sandbox/", "clawback/bench/", "clawback/work/"),
 }
 """One home each, so that a swap is one diff. msgspec and the standard library are free."""
 

@@ -9,10 +9,10 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from clawback.work.supervisor import Ended, Part, Supervisor, rotate, tail
+from tests.processes import is_alive, wait_gone
 
 pytestmark = pytest.mark.anyio
 
@@ -124,7 +124,7 @@ async def test_a_part_that_does_not_stop_is_killed_and_named(tree: Tree) -> None
     await tree.start("worker", STUBBORN, stop_seconds=0.3)
     pid = await tree.pid("worker")
     assert await tree.supervisor.stop() == ["worker"]
-    assert not psutil.pid_exists(pid)
+    assert not is_alive(pid)
 
 
 async def test_a_part_that_is_between_two_starts_can_be_stopped(tree: Tree) -> None:
@@ -155,13 +155,12 @@ def test_a_part_dies_with_its_parent(tmp_path: Path) -> None:
         env=os.environ | {"PYTHONPATH": paths},
     )
     assert parent.stdout is not None
-    child = psutil.Process(int(parent.stdout.readline()))
+    child = int(parent.stdout.readline())
     time.sleep(0.2)
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    psutil.wait_procs([child], timeout=5)
-    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert wait_gone([child], 5) == []
 
 
 def test_logs_of_earlier_starts_are_kept_three_times(tmp_path: Path) -> None:

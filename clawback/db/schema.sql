@@ -1,0 +1,648 @@
+-- Made from the migrations by `make schema`: change those, never this file.
+
+CREATE FUNCTION public.refuse_change() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% on %: the books only grow; a correction is a new entry', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+
+CREATE TABLE public.accounts (
+    shard integer NOT NULL,
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    currency text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL COLLATE pg_catalog."C",
+    balance bigint NOT NULL,
+    seq bigint NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT accounts_book_length CHECK ((length(book_id) <= 32)),
+    CONSTRAINT accounts_currency_form CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT accounts_name_form CHECK ((name ~ '^[a-z_]{2,16}(:[a-z0-9_]{1,32})?$'::text)),
+    CONSTRAINT accounts_range CHECK (((balance >= '-1000000000000000000'::bigint) AND (balance <=
+        '1000000000000000000'::bigint))),
+    CONSTRAINT accounts_seq CHECK ((seq >= 0)),
+    CONSTRAINT accounts_side CHECK (
+CASE
+    WHEN (name = ANY (ARRAY['pending'::text, 'available'::text, 'reserve'::text, 'frozen'::text,
+        'payable'::text])) THEN (balance >= 0)
+    WHEN (name = ANY (ARRAY['debt'::text, 'loss'::text])) THEN (balance <= 0)
+    ELSE true
+END)
+)
+WITH (fillfactor='50');
+
+CREATE TABLE public.api_keys (
+    key_id text NOT NULL COLLATE pg_catalog."C",
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    shop_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL,
+    digest bytea NOT NULL,
+    scopes text[] NOT NULL,
+    max_claim_usd_e4 bigint,
+    max_day_usd_e4 bigint,
+    rate_per_second integer NOT NULL,
+    burst integer NOT NULL,
+    owner text,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    CONSTRAINT api_keys_digest_length CHECK ((length(digest) = 32)),
+    CONSTRAINT api_keys_id_length CHECK (((length(key_id) >= 5) AND (length(key_id) <= 64))),
+    CONSTRAINT api_keys_kind CHECK ((kind = ANY (ARRAY['secret'::text, 'publishable'::text]))),
+    CONSTRAINT api_keys_limits_range CHECK (((max_claim_usd_e4 >= 0) AND (max_day_usd_e4 >= 0))),
+    CONSTRAINT api_keys_owner_length CHECK ((length(owner) <= 120)),
+    CONSTRAINT api_keys_rate_range CHECK (((rate_per_second > 0) AND (burst > 0)))
+);
+
+CREATE TABLE public.attempts (
+    shard integer NOT NULL,
+    claim_id text NOT NULL COLLATE pg_catalog."C",
+    number integer NOT NULL,
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    attempt_id text NOT NULL COLLATE pg_catalog."C",
+    operation text NOT NULL COLLATE pg_catalog."C",
+    generation integer NOT NULL,
+    proof text COLLATE pg_catalog."C",
+    provider text NOT NULL COLLATE pg_catalog."C",
+    provider_account text NOT NULL COLLATE pg_catalog."C",
+    reference text NOT NULL COLLATE pg_catalog."C",
+    amount_minor bigint NOT NULL,
+    currency text NOT NULL COLLATE pg_catalog."C",
+    outcome text COLLATE pg_catalog."C",
+    provider_reference text COLLATE pg_catalog."C",
+    lease_until timestamp with time zone NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT attempts_lengths CHECK (((length(claim_id) <= 64) AND (length(book_id) <= 32) AND
+        (length(attempt_id) <= 64) AND (length(proof) <= 64) AND (length(provider) <= 32) AND
+        (length(provider_account) <= 32) AND (length(reference) <= 35) AND (length(currency) = 3)
+        AND (length(provider_reference) <= 128))),
+    CONSTRAINT attempts_numbers CHECK (((number >= 1) AND (generation >= 0) AND (amount_minor >
+        0))),
+    CONSTRAINT attempts_operation CHECK ((operation = ANY (ARRAY['refund'::text, 'lookup'::text]))),
+    CONSTRAINT attempts_outcome CHECK (((outcome = ANY (ARRAY['accepted'::text, 'settled'::text,
+        'declined'::text, 'unavailable'::text, 'unknown'::text])) AND ((outcome IS NULL) = (ended_at
+        IS NULL)))),
+    CONSTRAINT attempts_proof CHECK (((generation = 0) OR (proof IS NOT NULL)))
+);
+
+CREATE TABLE public.books (
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    shard integer NOT NULL,
+    merchant_id text NOT NULL COLLATE pg_catalog."C",
+    mode text NOT NULL,
+    api_version text NOT NULL,
+    approval_threshold_usd_e4 bigint,
+    require_idempotency_key boolean NOT NULL,
+    idempotency_hours integer NOT NULL,
+    reserve_percent_e4 integer NOT NULL,
+    reserve_days integer NOT NULL,
+    settle_hours integer NOT NULL,
+    credit_line_usd_e4 bigint NOT NULL,
+    dispute_fee_usd_e4 bigint NOT NULL,
+    fees json NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT books_api_version_length CHECK ((length(api_version) = 10)),
+    CONSTRAINT books_credit_line_range CHECK (((credit_line_usd_e4 >= 0) AND (credit_line_usd_e4 <=
+        '1000000000000000'::bigint))),
+    CONSTRAINT books_dispute_fee_range CHECK (((dispute_fee_usd_e4 >= 0) AND (dispute_fee_usd_e4 <=
+        100000000))),
+    CONSTRAINT books_id_length CHECK (((length(book_id) >= 4) AND (length(book_id) <= 32))),
+    CONSTRAINT books_idempotency_range CHECK (((idempotency_hours >= 24) AND (idempotency_hours <=
+        8760))),
+    CONSTRAINT books_mode CHECK ((mode = ANY (ARRAY['test'::text, 'live'::text]))),
+    CONSTRAINT books_reserve_days_range CHECK (((reserve_days >= 1) AND (reserve_days <= 730))),
+    CONSTRAINT books_reserve_range CHECK (((reserve_percent_e4 >= 0) AND (reserve_percent_e4 <=
+        1000000))),
+    CONSTRAINT books_settle_range CHECK (((settle_hours >= 0) AND (settle_hours <= 17520))),
+    CONSTRAINT books_shard_range CHECK (((shard >= 0) AND (shard <= 1295))),
+    CONSTRAINT books_threshold_range CHECK ((approval_threshold_usd_e4 >= 0))
+);
+
+CREATE TABLE public.claims (
+    shard integer NOT NULL,
+    claim_id text NOT NULL COLLATE pg_catalog."C",
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    payment_id text NOT NULL COLLATE pg_catalog."C",
+    shop_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    status text NOT NULL COLLATE pg_catalog."C",
+    pending_reason text COLLATE pg_catalog."C",
+    resolution text COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    round integer NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency text NOT NULL COLLATE pg_catalog."C",
+    amount_usd_e4 bigint NOT NULL,
+    claimed_before_minor bigint NOT NULL,
+    claimed_before_usd_e4 bigint NOT NULL,
+    claimed_share_minor bigint NOT NULL,
+    forced_share_minor bigint NOT NULL,
+    excess_minor bigint NOT NULL,
+    excess_usd_e4 bigint NOT NULL,
+    released_minor bigint NOT NULL,
+    released_usd_e4 bigint NOT NULL,
+    frozen_usd_e4 bigint NOT NULL,
+    missing_usd_e4 bigint NOT NULL,
+    payable_usd_e4 bigint NOT NULL,
+    freezes integer NOT NULL,
+    sources json NOT NULL,
+    reason text,
+    reason_code text,
+    approval_required boolean NOT NULL,
+    approved_by text,
+    approved_at timestamp with time zone,
+    requested_by text NOT NULL,
+    needs_review boolean NOT NULL,
+    review_reason text,
+    provider text NOT NULL COLLATE pg_catalog."C",
+    provider_account text NOT NULL COLLATE pg_catalog."C",
+    provider_reference text COLLATE pg_catalog."C",
+    rail_reference text COLLATE pg_catalog."C",
+    generation integer NOT NULL,
+    attempts integer NOT NULL,
+    provider_state text COLLATE pg_catalog."C",
+    payer_fields text[] NOT NULL,
+    payer_details json,
+    payer_details_due_at timestamp with time zone,
+    refund_deadline_at timestamp with time zone,
+    evidence_due_at timestamp with time zone,
+    evidence_submitted_at timestamp with time zone,
+    expected_by timestamp with time zone,
+    related_claim_id text COLLATE pg_catalog."C",
+    due_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    resolved_at timestamp with time zone,
+    released_at timestamp with time zone,
+    CONSTRAINT claims_amounts CHECK ((((amount_minor >= 1) AND (amount_minor <=
+        '1000000000000000'::bigint)) AND (amount_usd_e4 >= 0) AND (claimed_before_minor >= 0) AND
+        (claimed_before_usd_e4 >= 0) AND (claimed_share_minor >= 0) AND (forced_share_minor >= 0)
+        AND (((claimed_share_minor + forced_share_minor) = 0) OR ((claimed_share_minor +
+        forced_share_minor) = amount_minor)))),
+    CONSTRAINT claims_buckets CHECK (((frozen_usd_e4 >= 0) AND (missing_usd_e4 >= 0) AND
+        (payable_usd_e4 >= 0) AND (released_usd_e4 >= 0) AND ((released_minor >= 0) AND
+        (released_minor <= amount_minor)) AND ((frozen_usd_e4 + missing_usd_e4) <= amount_usd_e4)
+        AND (payable_usd_e4 <= amount_usd_e4) AND (released_usd_e4 <= amount_usd_e4))),
+    CONSTRAINT claims_currency_form CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT claims_excess CHECK ((((excess_minor >= 0) AND (excess_minor <= amount_minor)) AND
+        ((excess_usd_e4 >= 0) AND (excess_usd_e4 <= amount_usd_e4)))),
+    CONSTRAINT claims_kind CHECK ((kind = ANY (ARRAY['user_dispute'::text, 'inquiry'::text,
+        'chargeback'::text, 'med'::text]))),
+    CONSTRAINT claims_lengths CHECK (((length(claim_id) = 17) AND (length(book_id) <= 32) AND
+        (length(payment_id) = 17) AND (length(shop_id) <= 64) AND (length(pending_reason) <= 32) AND
+        (length(resolution) <= 32) AND (length(reason) <= 500) AND (length(reason_code) <= 64) AND
+        (length(approved_by) <= 160) AND (length(requested_by) <= 160) AND (length(review_reason) <=
+        500) AND (length(provider) <= 32) AND (length(provider_account) <= 32) AND
+        (length(provider_reference) <= 128) AND (length(rail_reference) <= 128) AND
+        (length(related_claim_id) <= 64))),
+    CONSTRAINT claims_numbers CHECK (((version >= 1) AND (round >= 1) AND (generation >= 0) AND
+        (attempts >= 0) AND (freezes >= 0))),
+    CONSTRAINT claims_provider_state CHECK ((provider_state = ANY (ARRAY['calling'::text,
+        'accepted'::text, 'unknown'::text, 'unavailable'::text]))),
+    CONSTRAINT claims_reason_while_open CHECK (((pending_reason IS NOT NULL) = (status = ANY
+        (ARRAY['pending'::text, 'approved'::text])))),
+    CONSTRAINT claims_resolution_when_closed CHECK (((resolution IS NULL) = (status = ANY
+        (ARRAY['pending'::text, 'approved'::text])))),
+    CONSTRAINT claims_self_approval CHECK ((approved_by <> requested_by)),
+    CONSTRAINT claims_status CHECK ((status = ANY (ARRAY['pending'::text, 'approved'::text,
+        'released'::text, 'rejected'::text, 'failed'::text, 'canceled'::text, 'reversed'::text]))),
+    CONSTRAINT claims_status_buckets CHECK (
+CASE status
+    WHEN 'pending'::text THEN ((payable_usd_e4 = 0) AND (released_minor = 0) AND (((frozen_usd_e4 +
+        missing_usd_e4) + excess_usd_e4) = amount_usd_e4))
+    WHEN 'approved'::text THEN ((frozen_usd_e4 = 0) AND (missing_usd_e4 = 0) AND (released_minor =
+        0))
+    WHEN 'released'::text THEN ((frozen_usd_e4 = 0) AND (missing_usd_e4 = 0) AND (payable_usd_e4 =
+        0) AND (released_minor > 0))
+    ELSE ((frozen_usd_e4 = 0) AND (missing_usd_e4 = 0) AND (payable_usd_e4 = 0) AND (released_minor
+        = 0) AND ((claimed_share_minor + forced_share_minor) = 0))
+END),
+    CONSTRAINT claims_times CHECK ((((resolved_at IS NULL) = (status = 'pending'::text)) AND
+        ((released_at IS NOT NULL) = (status = ANY (ARRAY['released'::text, 'reversed'::text])))))
+)
+WITH (fillfactor='80');
+
+CREATE TABLE public.entries (
+    shard integer NOT NULL,
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    height bigint NOT NULL,
+    entry_id text NOT NULL COLLATE pg_catalog."C",
+    type text NOT NULL COLLATE pg_catalog."C",
+    cause text NOT NULL COLLATE pg_catalog."C",
+    payment_id text COLLATE pg_catalog."C",
+    claim_id text COLLATE pg_catalog."C",
+    created_at timestamp with time zone NOT NULL,
+    effective_at timestamp with time zone NOT NULL,
+    previous_hash text NOT NULL COLLATE pg_catalog."C",
+    hash text NOT NULL COLLATE pg_catalog."C",
+    CONSTRAINT entries_hashes CHECK (((length(previous_hash) = 64) AND (length(hash) = 64))),
+    CONSTRAINT entries_height CHECK ((height >= 1)),
+    CONSTRAINT entries_lengths CHECK (((length(book_id) <= 32) AND (length(entry_id) <= 64) AND
+        (length(cause) <= 128) AND (length(payment_id) <= 64) AND (length(claim_id) <= 64))),
+    CONSTRAINT entries_type CHECK ((type = ANY (ARRAY['capture'::text, 'settle'::text,
+        'reserve_release'::text, 'freeze'::text, 'resolve_approved'::text, 'release'::text,
+        'resolve_rejected'::text, 'cancel'::text, 'fail'::text, 'reverse'::text,
+        'dispute_fee'::text, 'excess'::text, 'debt_recovery'::text, 'payout'::text])))
+);
+
+CREATE TABLE public.events (
+    shard integer NOT NULL,
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    number bigint NOT NULL,
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    type text NOT NULL COLLATE pg_catalog."C",
+    object_id text NOT NULL COLLATE pg_catalog."C",
+    version integer,
+    from_status text COLLATE pg_catalog."C",
+    to_status text COLLATE pg_catalog."C",
+    movement text COLLATE pg_catalog."C",
+    actor text,
+    note text,
+    created_at timestamp with time zone NOT NULL,
+    body text NOT NULL,
+    CONSTRAINT events_lengths CHECK (((length(book_id) <= 32) AND (length(event_id) <= 64) AND
+        (length(type) <= 64) AND (length(object_id) <= 64) AND (length(from_status) <= 32) AND
+        (length(to_status) <= 32) AND (length(movement) <= 32) AND (length(actor) <= 160) AND
+        (length(note) <= 500) AND (length(body) <= 65536))),
+    CONSTRAINT events_number CHECK (((number >= 1) AND (version >= 1)))
+);
+
+CREATE TABLE public.facts (
+    shard integer NOT NULL,
+    fact_id text NOT NULL COLLATE pg_catalog."C",
+    book_id text COLLATE pg_catalog."C",
+    provider text NOT NULL COLLATE pg_catalog."C",
+    provider_account text NOT NULL COLLATE pg_catalog."C",
+    source text NOT NULL COLLATE pg_catalog."C",
+    event_key text NOT NULL COLLATE pg_catalog."C",
+    type text NOT NULL COLLATE pg_catalog."C",
+    reference text NOT NULL COLLATE pg_catalog."C",
+    object_id text COLLATE pg_catalog."C",
+    amount_minor bigint,
+    currency text COLLATE pg_catalog."C",
+    provider_reference text COLLATE pg_catalog."C",
+    rail_reference text COLLATE pg_catalog."C",
+    reason text,
+    effective_at timestamp with time zone,
+    received_at timestamp with time zone NOT NULL,
+    applied_at timestamp with time zone,
+    CONSTRAINT facts_lengths CHECK (((length(fact_id) <= 64) AND (length(book_id) <= 32) AND
+        (length(provider) <= 32) AND (length(provider_account) <= 32) AND (length(event_key) <= 128)
+        AND (length(type) <= 64) AND (length(reference) <= 64) AND (length(object_id) <= 64) AND
+        (length(currency) = 3) AND (length(provider_reference) <= 128) AND (length(rail_reference)
+        <= 128) AND (length(reason) <= 500))),
+    CONSTRAINT facts_matched CHECK (((applied_at IS NULL) OR (book_id IS NOT NULL))),
+    CONSTRAINT facts_source CHECK ((source = ANY (ARRAY['call'::text, 'lookup'::text,
+        'notice'::text, 'review'::text])))
+);
+
+CREATE TABLE public.heads (
+    shard integer NOT NULL,
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    height bigint NOT NULL,
+    hash text NOT NULL COLLATE pg_catalog."C",
+    event_number bigint NOT NULL,
+    clock_offset_seconds bigint NOT NULL,
+    waiting integer NOT NULL,
+    top_up_due boolean NOT NULL,
+    gross_volume_usd_e4 bigint NOT NULL,
+    platform_fees_usd_e4 bigint NOT NULL,
+    flat_fees_usd_e4 bigint NOT NULL,
+    dispute_fees_usd_e4 bigint NOT NULL,
+    returned_usd_e4 bigint NOT NULL,
+    CONSTRAINT heads_book_length CHECK ((length(book_id) <= 32)),
+    CONSTRAINT heads_clock CHECK (((clock_offset_seconds >= 0) AND (clock_offset_seconds <=
+        63072000))),
+    CONSTRAINT heads_hash CHECK ((hash ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT heads_numbers CHECK (((height >= 0) AND (event_number >= 0) AND (waiting >= 0)))
+)
+WITH (fillfactor='50');
+
+CREATE TABLE public.idempotency_keys (
+    shard integer NOT NULL,
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    route text NOT NULL COLLATE pg_catalog."C",
+    key text NOT NULL COLLATE pg_catalog."C",
+    fingerprint text NOT NULL COLLATE pg_catalog."C",
+    object_id text COLLATE pg_catalog."C",
+    status integer,
+    location text,
+    body text,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT idempotency_keys_answer CHECK (((status IS NULL) = (body IS NULL))),
+    CONSTRAINT idempotency_keys_lengths CHECK (((length(book_id) <= 32) AND (length(route) <= 128)
+        AND ((length(key) >= 1) AND (length(key) <= 255)) AND (length(fingerprint) = 64) AND
+        (length(object_id) <= 64) AND (length(location) <= 2048) AND (length(body) <= 2097152))),
+    CONSTRAINT idempotency_keys_status CHECK (((status >= 200) AND (status <= 299)))
+);
+
+CREATE TABLE public.markers (
+    shard integer NOT NULL,
+    marker text NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT markers_length CHECK ((length(marker) <= 64))
+);
+
+CREATE TABLE public.merchants (
+    merchant_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT merchants_id_form CHECK ((merchant_id ~ '^MCH-[!-~]{1,60}$'::text)),
+    CONSTRAINT merchants_name_length CHECK (((length(name) >= 1) AND (length(name) <= 120)))
+);
+
+CREATE TABLE public.migrations (
+    number integer NOT NULL,
+    name text NOT NULL,
+    digest text NOT NULL,
+    applied_at timestamp with time zone NOT NULL,
+    CONSTRAINT migrations_lengths CHECK (((length(name) <= 128) AND (length(digest) = 64)))
+);
+
+CREATE TABLE public.payments (
+    shard integer NOT NULL,
+    payment_id text NOT NULL COLLATE pg_catalog."C",
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    status text NOT NULL COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    amount_usd_e4 bigint NOT NULL,
+    currency text NOT NULL COLLATE pg_catalog."C",
+    amount_minor bigint NOT NULL,
+    captured_minor bigint NOT NULL,
+    claimed_minor bigint NOT NULL,
+    forced_minor bigint NOT NULL,
+    claimed_usd_e4 bigint NOT NULL,
+    refunded_minor bigint NOT NULL,
+    charged_back_minor bigint NOT NULL,
+    refunds_used integer NOT NULL,
+    pending_usd_e4 bigint NOT NULL,
+    reserve_usd_e4 bigint NOT NULL,
+    percent_fee_usd_e4 bigint NOT NULL,
+    flat_fee_usd_e4 bigint NOT NULL,
+    open_dispute_id text COLLATE pg_catalog."C",
+    provider text NOT NULL COLLATE pg_catalog."C",
+    provider_account text NOT NULL COLLATE pg_catalog."C",
+    provider_reference text COLLATE pg_catalog."C",
+    rail_reference text COLLATE pg_catalog."C",
+    charge_number integer NOT NULL,
+    charge_lease_until timestamp with time zone,
+    payment_data json,
+    failure_code text,
+    failure_message text,
+    expires_at timestamp with time zone,
+    settle_at timestamp with time zone,
+    settled_at timestamp with time zone,
+    reserve_release_at timestamp with time zone,
+    refund_deadline_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    due_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    shop_id text NOT NULL COLLATE pg_catalog."C",
+    method_id text NOT NULL COLLATE pg_catalog."C",
+    method text NOT NULL COLLATE pg_catalog."C",
+    country text NOT NULL COLLATE pg_catalog."C",
+    merchant_order_id text,
+    details json NOT NULL,
+    CONSTRAINT payments_amounts CHECK ((((amount_usd_e4 >= 1) AND (amount_usd_e4 <= 1000000000)) AND
+        ((amount_minor >= 1) AND (amount_minor <= '1000000000000000'::bigint)) AND ((captured_minor
+        = 0) OR (captured_minor = amount_minor)))),
+    CONSTRAINT payments_cap CHECK (((claimed_minor >= 0) AND (claimed_minor <= captured_minor))),
+    CONSTRAINT payments_captured CHECK ((((captured_minor > 0) = (status = ANY
+        (ARRAY['completed'::text, 'refunded'::text, 'chargeback'::text]))) AND ((captured_minor > 0)
+        = (completed_at IS NOT NULL)))),
+    CONSTRAINT payments_counters CHECK (((forced_minor >= 0) AND (claimed_usd_e4 >= 0) AND
+        (refunded_minor >= 0) AND (charged_back_minor >= 0) AND (refunds_used >= 0))),
+    CONSTRAINT payments_country_form CHECK ((country ~ '^[A-Z]{2}$'::text)),
+    CONSTRAINT payments_currency_form CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT payments_fees CHECK (((percent_fee_usd_e4 >= 0) AND (flat_fee_usd_e4 >= 0))),
+    CONSTRAINT payments_lengths CHECK (((length(payment_id) = 17) AND (length(book_id) <= 32) AND
+        (length(open_dispute_id) <= 64) AND (length(provider) <= 32) AND (length(provider_account)
+        <= 32) AND (length(provider_reference) <= 128) AND (length(rail_reference) <= 128) AND
+        (length(failure_code) <= 64) AND (length(failure_message) <= 500) AND (length(shop_id) <=
+        64) AND (length(method_id) <= 64) AND (length(method) <= 32) AND (length(merchant_order_id)
+        <= 128))),
+    CONSTRAINT payments_parts CHECK (((pending_usd_e4 >= 0) AND (reserve_usd_e4 >= 0) AND
+        ((pending_usd_e4 + reserve_usd_e4) <= amount_usd_e4))),
+    CONSTRAINT payments_status CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text,
+        'completed'::text, 'failed'::text, 'expired'::text, 'refunded'::text,
+        'chargeback'::text]))),
+    CONSTRAINT payments_version CHECK (((version >= 1) AND (charge_number >= 0)))
+)
+WITH (fillfactor='80');
+
+CREATE TABLE public.postings (
+    shard integer NOT NULL,
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    height bigint NOT NULL,
+    leg integer NOT NULL,
+    currency text NOT NULL COLLATE pg_catalog."C",
+    account text NOT NULL COLLATE pg_catalog."C",
+    seq bigint NOT NULL,
+    amount bigint NOT NULL,
+    balance_after bigint NOT NULL,
+    CONSTRAINT postings_amount CHECK (((amount <> 0) AND ((amount >= '-1000000000000000'::bigint)
+        AND (amount <= '1000000000000000'::bigint)))),
+    CONSTRAINT postings_lengths CHECK (((length(book_id) <= 32) AND (length(currency) = 3) AND
+        (length(account) <= 64))),
+    CONSTRAINT postings_numbers CHECK (((leg >= 1) AND (seq >= 1))),
+    CONSTRAINT postings_side CHECK (
+CASE
+    WHEN (account = ANY (ARRAY['pending'::text, 'available'::text, 'reserve'::text, 'frozen'::text,
+        'payable'::text])) THEN (balance_after >= 0)
+    WHEN (account = ANY (ARRAY['debt'::text, 'loss'::text])) THEN (balance_after <= 0)
+    ELSE true
+END)
+);
+
+CREATE TABLE public.provider_accounts (
+    provider text NOT NULL COLLATE pg_catalog."C",
+    account text NOT NULL COLLATE pg_catalog."C",
+    mode text NOT NULL,
+    sealed_secret bytea NOT NULL,
+    sealed_notice_secret bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT provider_accounts_mode CHECK ((mode = ANY (ARRAY['test'::text, 'live'::text]))),
+    CONSTRAINT provider_accounts_names CHECK (((provider ~ '^[a-z0-9_]{1,32}$'::text) AND (account ~
+        '^[a-z0-9_-]{1,32}$'::text)))
+);
+
+CREATE TABLE public.shards (
+    shard integer NOT NULL,
+    CONSTRAINT shards_range CHECK (((shard >= 0) AND (shard <= 1295)))
+);
+
+CREATE TABLE public.shops (
+    shop_id text NOT NULL COLLATE pg_catalog."C",
+    merchant_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT shops_id_length CHECK ((length(shop_id) <= 64)),
+    CONSTRAINT shops_name_length CHECK (((length(name) >= 1) AND (length(name) <= 120)))
+);
+
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_pkey PRIMARY KEY (shard, book_id, currency, name);
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_digest_key UNIQUE (digest);
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_pkey PRIMARY KEY (key_id);
+
+ALTER TABLE ONLY public.attempts
+    ADD CONSTRAINT attempts_pkey PRIMARY KEY (shard, claim_id, number);
+
+ALTER TABLE ONLY public.attempts
+    ADD CONSTRAINT attempts_reference_key UNIQUE (shard, provider, provider_account, reference,
+        number);
+
+ALTER TABLE ONLY public.books
+    ADD CONSTRAINT books_merchant_mode_key UNIQUE (merchant_id, mode);
+
+ALTER TABLE ONLY public.books
+    ADD CONSTRAINT books_pkey PRIMARY KEY (book_id);
+
+ALTER TABLE ONLY public.claims
+    ADD CONSTRAINT claims_pkey PRIMARY KEY (shard, claim_id);
+
+ALTER TABLE ONLY public.entries
+    ADD CONSTRAINT entries_cause_key UNIQUE (shard, book_id, cause);
+
+ALTER TABLE ONLY public.entries
+    ADD CONSTRAINT entries_pkey PRIMARY KEY (shard, book_id, height);
+
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_pkey PRIMARY KEY (shard, book_id, number);
+
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_version_key UNIQUE (shard, book_id, object_id, version);
+
+ALTER TABLE ONLY public.facts
+    ADD CONSTRAINT facts_event_key UNIQUE (shard, provider, provider_account, event_key);
+
+ALTER TABLE ONLY public.facts
+    ADD CONSTRAINT facts_pkey PRIMARY KEY (shard, fact_id);
+
+ALTER TABLE ONLY public.heads
+    ADD CONSTRAINT heads_pkey PRIMARY KEY (shard, book_id);
+
+ALTER TABLE ONLY public.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (shard, book_id, route, key);
+
+ALTER TABLE ONLY public.markers
+    ADD CONSTRAINT markers_pkey PRIMARY KEY (shard, marker);
+
+ALTER TABLE ONLY public.merchants
+    ADD CONSTRAINT merchants_pkey PRIMARY KEY (merchant_id);
+
+ALTER TABLE ONLY public.migrations
+    ADD CONSTRAINT migrations_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY public.payments
+    ADD CONSTRAINT payments_pkey PRIMARY KEY (shard, payment_id);
+
+ALTER TABLE ONLY public.postings
+    ADD CONSTRAINT postings_pkey PRIMARY KEY (shard, book_id, height, leg);
+
+ALTER TABLE ONLY public.postings
+    ADD CONSTRAINT postings_seq_key UNIQUE (shard, book_id, currency, account, seq);
+
+ALTER TABLE ONLY public.provider_accounts
+    ADD CONSTRAINT provider_accounts_pkey PRIMARY KEY (provider, account);
+
+ALTER TABLE ONLY public.shards
+    ADD CONSTRAINT shards_pkey PRIMARY KEY (shard);
+
+ALTER TABLE ONLY public.shops
+    ADD CONSTRAINT shops_pkey PRIMARY KEY (shop_id);
+
+CREATE INDEX api_keys_book_idx ON public.api_keys USING btree (book_id);
+
+CREATE INDEX claims_due_idx ON public.claims USING btree (shard, book_id, due_at) WHERE (due_at IS
+    NOT NULL);
+
+CREATE INDEX claims_list_idx ON public.claims USING btree (shard, book_id, created_at, claim_id);
+
+CREATE INDEX claims_payment_idx ON public.claims USING btree (shard, payment_id);
+
+CREATE INDEX claims_waiting_idx ON public.claims USING btree (shard, book_id, refund_deadline_at,
+    created_at, claim_id) WHERE (missing_usd_e4 > 0);
+
+CREATE INDEX facts_object_idx ON public.facts USING btree (shard, object_id);
+
+CREATE INDEX facts_unapplied_idx ON public.facts USING btree (shard, received_at) WHERE (applied_at
+    IS NULL);
+
+CREATE INDEX payments_due_idx ON public.payments USING btree (shard, book_id, due_at) WHERE (due_at
+    IS NOT NULL);
+
+CREATE INDEX payments_list_idx ON public.payments USING btree (shard, book_id, created_at,
+    payment_id);
+
+CREATE INDEX payments_order_idx ON public.payments USING btree (shard, book_id, merchant_order_id)
+    WHERE (merchant_order_id IS NOT NULL);
+
+CREATE TRIGGER entries_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.entries FOR EACH
+    STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER postings_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.postings FOR
+    EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_book_fkey FOREIGN KEY (book_id) REFERENCES public.books(book_id);
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_shop_fkey FOREIGN KEY (shop_id) REFERENCES public.shops(shop_id);
+
+ALTER TABLE ONLY public.books
+    ADD CONSTRAINT books_merchant_fkey FOREIGN KEY (merchant_id) REFERENCES
+        public.merchants(merchant_id);
+
+ALTER TABLE ONLY public.shops
+    ADD CONSTRAINT shops_merchant_fkey FOREIGN KEY (merchant_id) REFERENCES
+        public.merchants(merchant_id);
+
+GRANT USAGE ON SCHEMA public TO clawback_app;
+
+GRANT SELECT ON TABLE public.accounts TO clawback_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.api_keys TO clawback_app;
+
+GRANT SELECT ON TABLE public.attempts TO clawback_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.books TO clawback_app;
+
+GRANT SELECT ON TABLE public.claims TO clawback_app;
+
+GRANT SELECT ON TABLE public.entries TO clawback_app;
+
+GRANT SELECT ON TABLE public.events TO clawback_app;
+
+GRANT SELECT ON TABLE public.facts TO clawback_app;
+
+GRANT SELECT ON TABLE public.heads TO clawback_app;
+
+GRANT SELECT ON TABLE public.idempotency_keys TO clawback_app;
+
+GRANT SELECT ON TABLE public.markers TO clawback_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.merchants TO clawback_app;
+
+GRANT SELECT ON TABLE public.migrations TO clawback_app;
+
+GRANT SELECT ON TABLE public.payments TO clawback_app;
+
+GRANT SELECT ON TABLE public.postings TO clawback_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.provider_accounts TO clawback_app;
+
+GRANT SELECT ON TABLE public.shards TO clawback_app;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.shops TO clawback_app;

@@ -1,0 +1,96 @@
+"""What the documents tell people to type works as typed."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from clawback.db.embedded import EmbeddedPostgres
+from tests.cli import reference
+from tests.cli.trees import ROOT, Tree, environment
+
+pytestmark = pytest.mark.timeout(180)
+
+SUDO_SQL = """
+DROP DATABASE clawback;
+DROP ROLE clawback_reader;
+DROP ROLE clawback_app;
+DROP ROLE clawback;
+"""
+
+
+def blocks(document: str, language: str) -> list[str]:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", text)
+
+
+def put_command(folder: Path) -> None:
+    """The command under the name that the documents use."""
+    folder.mkdir(parents=True)
+    for name, start in (("clawback", f"{sys.executable} -m clawback"), ("python3", sys.executable)):
+        (folder / name).write_text(f'#!/bin/sh\nexec {start} "$@"\n')
+        (folder / name).chmod(0o755)
+
+
+def shell(script: str, cwd: Path, **more: str) -> str:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=cwd,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_tour_of_the_readme_works_as_typed(tree: Tree) -> None:
+    home = tree.data.parent
+    put_command(home / ".venv" / "bin")
+    tour = "\n".join(blocks("README.md", "bash"))
+    said = shell(tour + '\necho "$PAYMENT $CLAIM $KEY"', home)
+    payment, claim, key = said.split()[-3:]
+    assert (payment[:4], claim[:4], key) == ("TXN-", "CLM-", tree.dev["secretKey"])
+    assert '"status":"completed"' in said.replace(" ", "")
+    assert '"type":"freeze"' in said.replace(" ", "")
+    assert "clean: the books balance" in said
+
+
+def test_the_guide_to_running_works_as_typed(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / "server")
+    server.start()
+    bin_folder = tmp_path / "bin"
+    put_command(bin_folder)
+    path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
+    try:
+        psql = [str(server.binary("psql")), "-qX", "-v", "ON_ERROR_STOP=1", server.superuser_dsn]
+        setup = SUDO_SQL + "\n".join(blocks("docs/guides/running.md", "sql"))
+        subprocess.run(psql, input=setup, text=True, check=True)
+        typed = "\n".join(blocks("docs/guides/running.md", "bash"))
+        typed = typed.replace(
+            "@127.0.0.1:5432/clawback", f"@/clawback?host={quote(str(server.socket_dir))}"
+        )
+        typed = typed.replace("8080", "18080").replace("8090", "18090")
+        said = shell(
+            "trap 'kill $(jobs -p); wait' EXIT\n"
+            + typed
+            + "\nfor i in $(seq 100); do curl -sSf http://127.0.0.1:18080/readyz && break"
+            " || sleep 0.1; done 2> /dev/null",
+            tmp_path,
+            PATH=path,
+        )
+    finally:
+        server.stop()
+    assert '{"ready":true}' in said
+    assert "clean: the books balance" in said
+
+
+def test_the_reference_is_that_of_the_commands() -> None:
+    written = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
+    assert written == reference.page(), "run: python -m tests.cli.reference > docs/reference/cli.md"
