@@ -1,8 +1,8 @@
 """What tests stand on: one real PostgreSQL for the whole run, a fresh database for each that asks.
 
-The first test process that needs the server starts it; the others find it through a file under a
-lock. Databases are cloned from a sealed, migrated template. The server runs without fsync: what
-these tests prove does not rest on a power cut, and the crash tests start servers of their own.
+The first test process that needs the server has it started; all others share it. Databases are
+cloned from a sealed, migrated template. The server is as durable as a real one, so nothing has to
+be told to look away; the tests of crashes start servers of their own.
 """
 
 import asyncio
@@ -10,16 +10,15 @@ import os
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import asyncpg
 import pytest
 
-from clawback.db import migrate
 from clawback.db.embedded import EmbeddedPostgres
-
-TEMPLATE = "clawback_template"
+from tests.holder import TEMPLATE, used
 
 
 @pytest.fixture(scope="session")
@@ -29,20 +28,12 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def server(worker_id: str, testrun_uid: str) -> Iterator[EmbeddedPostgres]:
-    """The run's own PostgreSQL, with a migrated template; the last test process stops it."""
-    folder = Path(tempfile.gettempdir()) / f"clawback-tests-{os.getuid()}" / testrun_uid
-    folder.mkdir(parents=True, exist_ok=True)
-    folder = folder / worker_id
-    postgres = EmbeddedPostgres(
-        folder, settings={"fsync": "off", "synchronous_commit": "on", "shared_buffers": "64MB"}
-    )
-    postgres.start()
-    try:
-        asyncio.run(_make_template(postgres))
-        yield postgres
-    finally:
-        postgres.stop()
+def server() -> Iterator[EmbeddedPostgres]:
+    """The run's own PostgreSQL, with a migrated template; it ends after its last user."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    folder = Path(tempfile.gettempdir()) / f"clawback-tests-{os.getuid()}-{run}"
+    with used(folder) as shared:
+        yield shared
 
 
 def dsn_of(server: EmbeddedPostgres, database: str) -> str:
@@ -55,22 +46,46 @@ def superuser_dsn_of(server: EmbeddedPostgres, database: str) -> str:
     return server.superuser_dsn.replace("@/postgres?", f"@/{quote(database)}?")
 
 
-async def _make_template(server: EmbeddedPostgres) -> None:
+@asynccontextmanager
+async def new_database(server: EmbeddedPostgres, *, template: str = TEMPLATE) -> AsyncIterator[str]:
+    """A database that is there for a while; yields its DSN. `template1` gives an empty one."""
+    name = f"test_{secrets.token_hex(6)}"
+    await _as_superuser(server, f"CREATE DATABASE {name} TEMPLATE {template} OWNER clawback")
+    try:
+        yield dsn_of(server, name)
+    finally:
+        await _as_superuser(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _as_superuser(server: EmbeddedPostgres, statement: str) -> None:
     connection = await asyncpg.connect(server.superuser_dsn)
-    await connection.execute(f"CREATE DATABASE {TEMPLATE} OWNER clawback")
-    await migrate.upgrade(dsn_of(server, TEMPLATE))
-    await connection.execute(f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false")
-    await connection.close()
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 @pytest.fixture
 async def database(server: EmbeddedPostgres) -> AsyncIterator[str]:
     """The DSN of a migrated database of the test's own."""
-    name = f"test_{secrets.token_hex(6)}"
-    connection = await asyncpg.connect(server.superuser_dsn)
-    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER clawback")
-    try:
-        yield dsn_of(server, name)
-    finally:
-        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await connection.close()
+    async with new_database(server) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+async def empty_database(server: EmbeddedPostgres) -> AsyncIterator[str]:
+    """The DSN of a database of the test's own that nobody has migrated."""
+    async with new_database(server, template="template1") as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+def module_database(server: EmbeddedPostgres) -> Iterator[str]:
+    """The DSN of a migrated database that the tests of a module share."""
+    with asyncio.Runner() as runner:
+        holding = new_database(server)
+        dsn = runner.run(holding.__aenter__())
+        try:
+            yield dsn
+        finally:
+            runner.run(holding.__aexit__(None, None, None))

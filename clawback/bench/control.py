@@ -2,16 +2,15 @@
 
 Its tables are copies of the real ones with the same books and payments (`control.sql`), in the
 same server; pgbench speaks to it over the server's own socket with prepared statements. Rates and
-latencies are computed from pgbench's log of single transactions, so that connecting, parsing and
-the first calls of each connection are left out.
+latencies come from pgbench's log of single transactions, within a window that leaves out
+connecting and the first calls of each connection.
 """
 
 import asyncio
 import math
 import os
 import tempfile
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -42,19 +41,17 @@ class Bodies(msgspec.Struct, frozen=True):
 
     event: str
     answer: str
-    at: datetime
 
 
 async def install(connection: "Connection") -> None:
     """Make the control's tables and function, with the books and payments that are there now."""
     await connection.execute(resources.files(__package__).joinpath("control.sql").read_text())
-    await connection.execute("ANALYZE")
 
 
 async def read_bodies(connection: "Connection") -> Bodies:
     """What the newest real refund stored."""
     row = await SQL.read_bodies(connection)
-    return Bodies(row["event"], row["answer"], row["created_at"])
+    return Bodies(row["event"], row["answer"])
 
 
 class Control:
@@ -66,12 +63,13 @@ class Control:
         self._shards = shards
         self._bodies = bodies
 
-    async def run(self, pool: Pool, clients: int, seconds: float) -> Sample:
-        """Refund the pool's next payments with so many clients; the first moments are left out.
+    async def run(self, pool: Pool, clients: int, seconds: float) -> tuple[Sample, int]:
+        """Refund the pool's next payments with so many clients, after a warm-up of each client.
 
+        Returns what was measured, and how many refunds there were with those of the warm-up.
         Raises: ControlFailed.
         """
-        warm_up = 0.3 + 0.015 * clients
+        warm_up = 0.3 + 0.01 * clients
         with tempfile.TemporaryDirectory(prefix="clawback-bench-") as folder:
             await self._pgbench(pool, clients, math.ceil(warm_up + seconds), Path(folder))
             done = sorted(_read_log(Path(folder).glob("log.*")))
@@ -80,7 +78,7 @@ class Control:
         begin = done[0][0] + warm_up * 1e6
         end = min(begin + seconds * 1e6, done[-1][0])
         taken = sorted(micros for at, micros in done if begin < at <= end)
-        return Sample.of(taken, (end - begin) / 1e6)
+        return Sample.of(taken, (end - begin) / 1e6), len(done)
 
     async def _pgbench(self, pool: Pool, clients: int, seconds: int, folder: Path) -> None:
         with resources.as_file(resources.files(__package__).joinpath(CALL)) as script:
@@ -89,12 +87,12 @@ class Control:
                 "--no-vacuum", "--protocol=prepared", f"--client={clients}",
                 f"--jobs={min(clients, THREADS)}", f"--time={seconds}", f"--file={script}",
                 "--log", f"--log-prefix={folder / 'log'}",
+                *(f"--define={name}={value}" for name, value in self._variables(pool)),
             ]  # fmt: skip
-            for name, value in self._variables(pool).items():
-                command.append(f"--define={name}={value}")
             process = await asyncio.create_subprocess_exec(
                 *command,
                 env=_environment(self._dsn),
+                stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
             )
@@ -102,18 +100,17 @@ class Control:
         if process.returncode != 0:
             raise ControlFailed(f"pgbench failed: {said.decode()[-2000:]}")
 
-    def _variables(self, pool: Pool) -> dict[str, object]:
-        return {
-            "merchant": pool.merchants[0].number,
-            "merchants": len(pool.merchants),
-            "shards": self._shards,
-            "first": pool.first,
-            "amount": AMOUNT_MINOR,
-            "at": clock.wire_time(clock.real_now()),
-            "event": self._bodies.event,
-            "answer": self._bodies.answer,
-            "sequence": f"bench_control.{pool.name}",
-        }
+    def _variables(self, pool: Pool) -> Iterator[tuple[str, object]]:
+        yield "merchant", pool.merchants[0].number
+        yield "merchants", len(pool.merchants)
+        yield "shards", self._shards
+        yield "first", pool.first
+        yield "payments", pool.count
+        yield "amount", AMOUNT_MINOR
+        yield "at", clock.wire_time(clock.real_now())
+        yield "event", self._bodies.event
+        yield "answer", self._bodies.answer
+        yield "sequence", f"bench_control.{pool.name}"
 
 
 def _environment(dsn: str) -> dict[str, str]:
@@ -130,7 +127,7 @@ def _environment(dsn: str) -> dict[str, str]:
     }
 
 
-def _read_log(files: Iterable[Path]) -> Iterable[tuple[float, float]]:
+def _read_log(files: Iterable[Path]) -> Iterator[tuple[float, float]]:
     """When each transaction ended and how long it took, both in microseconds."""
     for file in files:
         for line in file.read_text().splitlines():

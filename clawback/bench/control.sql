@@ -84,13 +84,13 @@ BEGIN
     SELECT * INTO payment FROM bench_control.payments
     WHERE shard = p_shard AND payment_id = p_payment_id AND book_id = p_book_id;
     IF NOT FOUND THEN
-        RETURN 'not_found';
+        RAISE EXCEPTION 'not_found';
     END IF;
     IF payment.captured_minor = 0 THEN
-        RETURN 'payment_not_refundable';
+        RAISE EXCEPTION 'payment_not_refundable';
     END IF;
     IF p_amount_minor > payment.captured_minor - payment.claimed_minor - payment.forced_minor THEN
-        RETURN 'refund_exceeds_remaining';
+        RAISE EXCEPTION 'refund_exceeds_remaining';
     END IF;
 
     -- What everything claimed is worth, to the nearest 1/10,000 USD, less what was claimed before.
@@ -99,7 +99,7 @@ BEGIN
         + payment.amount_minor
     ) / (2 * payment.amount_minor) - payment.claimed_usd_e4;
     IF usd_e4 > payment.pending_usd_e4 THEN
-        RETURN 'awaiting_funds';
+        RAISE EXCEPTION 'awaiting_funds';
     END IF;
 
     UPDATE bench_control.payments SET

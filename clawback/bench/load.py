@@ -30,9 +30,11 @@ _END: Final = b"\r\n\r\n"
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send: payments from number `first` on, `keys` in turn. `rate`: open loop, a second.
+    """What to send: refunds number `turn` and up to `count` more, of the pool's payments in turn.
 
-    Without a rate each connection sends its next request once it has its answer.
+    The pool's payments are numbered from `first` on; payment `first + n` belongs to key `n` modulo
+    their number. `rate`: open loop, requests a second; without it each connection sends its next
+    request once it has its answer.
     """
 
     port: int
@@ -40,8 +42,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     warm_up: float
     seconds: float
     first: int
-    count: int
+    payments: int
     keys: list[str]
+    turn: int
+    count: int
     rate: float | None = None
 
 
@@ -84,11 +88,11 @@ def build_requests(job: Job) -> list[bytes]:
     ]
     return [
         (
-            f"POST /api/v1/payments/TXN-{number:08d}-BNCH/refund "
-            f"{heads[number % len(heads)]}{number}\r\n\r\n"
+            f"POST /api/v1/payments/TXN-{job.first + turn % job.payments:08d}-BNCH/refund "
+            f"{heads[turn % len(heads)]}{turn}\r\n\r\n"
         ).encode()
         + body
-        for number in range(job.first, job.first + job.count)
+        for turn in range(job.turn, job.turn + job.count)
     ]
 
 
@@ -206,7 +210,7 @@ class Generator:
 
     def _open(self, begin: float, rate: float) -> None:
         """Requests fall due at random moments, whatever the server does; latency is from then."""
-        gaps = random.Random(self._job.first)
+        gaps = random.Random(self._job.turn)
         free = list(self._by_fd.values())
         late: deque[float] = deque()
         due = begin
@@ -216,8 +220,10 @@ class Generator:
             while due <= now and due < until:
                 late.append(due)
                 due += gaps.expovariate(rate)
-            while late and free and self._send(free.pop(), late[0]):
-                late.popleft()
+            while late and free:
+                if not self._send(free.pop(), late.popleft()):
+                    late.clear()
+                    until = now
             if now >= until and not (self._busy or late):
                 return
             if now > until + GIVE_UP_SECONDS:

@@ -46,12 +46,17 @@ SELECT current_setting('server_version') AS version, current_setting('fsync') AS
 -- name: read_wal :one ()
 SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS bytes;
 
--- name: read_sizes :one ()
-SELECT max(length(e.body)) AS event, max(length(k.body)) AS answer
+-- name: read_bodies :one ()
+SELECT e.body AS event, k.body AS answer, e.created_at
 FROM events AS e
 INNER JOIN idempotency_keys AS k ON k.book_id = e.book_id AND k.object_id = e.object_id
-WHERE e.type = 'claim.opened';
+WHERE e.type = 'claim.opened'
+ORDER BY e.created_at DESC
+LIMIT 1;
 
--- name: count_claims :one ()
-SELECT count(*)::integer AS claims
-FROM claims;
+-- name: count_refunds :one ()
+SELECT (SELECT count(*) FROM claims)::integer AS api,
+    (SELECT count(*) FROM bench_control.claims)::integer AS control;
+
+-- name: analyze :exec ()
+ANALYZE;

@@ -5,6 +5,7 @@ characters are shown as escapes. rich is loaded only when something is drawn on 
 command has to say beside its result (progress, notices, errors) goes to standard error.
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ Progress = Callable[[str, int, int], None]
 """what is being done, how many are done, of how many"""
 
 QUIET_SECONDS: Final = 2.0
+_TIME: Final = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{3}Z$")
+"""A time of the API; on a terminal it is shown to the second."""
 
 
 class Stop(Exception):
@@ -159,9 +162,18 @@ def _draw_table(
     from rich.table import Table  # noqa: PLC0415 - the same
     from rich.text import Text  # noqa: PLC0415 - the same
 
-    table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left")
+    shown = [[_TIME.sub(r"\1 \2", text) for text in row] for row in cells]
+    table = Table(
+        box=SIMPLE_HEAD, title=title or None, title_justify="left",
+        pad_edge=False, show_edge=False, collapse_padding=True,
+    )  # fmt: skip
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number in right else "left", overflow="fold")
-    for row in cells:
+        table.add_column(
+            column,
+            justify="right" if number in right else "left",
+            overflow="fold",
+            no_wrap=all(" " not in row[number] for row in shown),  # ids are there to be copied
+        )
+    for row in shown:
         table.add_row(*(Text(text) for text in row))
     Console().print(table)

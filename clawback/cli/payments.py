@@ -18,7 +18,7 @@ COLUMNS = {
     "amount": "amountLocal",
     "currency": "currencyLocal",
     "USD": "amount",
-    "remaining": "remaining",
+    "left": "remaining",
     "method": "paymentMethodId",
     "created": "createdAt",
 }

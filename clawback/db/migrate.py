@@ -4,9 +4,10 @@ A file that was applied must stay as it was: one that changed or is missing stop
 at a time, held by an advisory lock; a run that dies is simply run again. After the files the lane
 functions are installed: they carry a version in their name, so that old and new processes can
 work side by side. `-- clawback: no-transaction` on the first line marks a file that cannot run in
-a transaction.
+a transaction: its statements run one by one, so each of them has to bear being run again.
 """
 
+import re
 from hashlib import sha256
 from importlib import resources
 from typing import TYPE_CHECKING, Final
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 SQL: Final = queries.load(__package__, "migrate.sql")
 FUNCTIONS: Final = ("load.sql", "apply.sql", "calls.sql")
 OUTSIDE: Final = "-- clawback: no-transaction"
+_END: Final = re.compile(r";[ \t]*$", re.MULTILINE)
+_FUNCTION: Final = re.compile(r"(?m)^CREATE OR REPLACE FUNCTION (\w+)")
 
 
 class MigrationError(Exception):
@@ -61,9 +64,10 @@ async def upgrade(dsn: str, *, dry_run: bool = False) -> list[str]:
     connection = await pool.connect(dsn, application_name="clawback migrate", role=None)
     try:
         await SQL.wait_for_turn(connection)
-        await SQL.prepare(connection)
+        await SQL.limit_waits(connection)
         waiting = await _waiting(connection)
         if not dry_run:
+            await SQL.prepare(connection)
             for migration in waiting:
                 await _apply(connection, migration)
             await _install_functions(connection)
@@ -73,33 +77,47 @@ async def upgrade(dsn: str, *, dry_run: bool = False) -> list[str]:
 
 
 async def is_current(dsn: str) -> bool:
-    """Whether nothing is waiting. Raises: MigrationError if files changed since."""
+    """Whether nothing is waiting, functions included.
+
+    Raises: MigrationError if files changed since.
+    """
     connection = await pool.connect(dsn, application_name="clawback migrate", role=None)
     try:
-        return bool((await SQL.exists(connection))["found"]) and not await _waiting(connection)
+        if await _waiting(connection):
+            return False
+        names = _FUNCTION.findall("\n".join(_functions()))
+        return not await SQL.list_missing_functions(connection, names=names)
     finally:
         await connection.close()
 
 
 async def _waiting(connection: "Connection") -> list[Migration]:
-    applied = {row["number"]: row for row in await SQL.list_applied(connection)}
+    """What is not applied yet; what is must be a beginning of our files, to the letter."""
     known = files()
+    if not (await SQL.exists(connection))["found"]:
+        return known
+    applied = await SQL.list_applied(connection)
     if len(applied) > len(known):
-        raise MigrationError("the database was upgraded by a newer release than this one")
-    for migration in known[: len(applied)]:
-        row = applied[migration.number]
-        if (row["name"], row["digest"]) != (migration.name, migration.digest):
-            raise MigrationError(f"{migration.name} is not the file that was applied")
+        raise MigrationError(
+            f"{applied[len(known)]['name']} was applied and is not in this release: it is newer"
+        )
+    for row, migration in zip(applied, known, strict=False):
+        found = (row["number"], row["name"], row["digest"])
+        if found != (migration.number, migration.name, migration.digest):
+            raise MigrationError(
+                f"{migration.name} is not the file that was applied (as {row['name']}): "
+                "files are never changed, write a new one"
+            )
     return known[len(applied) :]
 
 
 async def _apply(connection: "Connection", migration: Migration) -> None:
     if migration.text.startswith(OUTSIDE):
-        await connection.execute(migration.text)
+        for statement in _END.split(migration.text):
+            await connection.execute(statement)
         await _note(connection, migration)
         return
     async with connection.transaction():
-        await SQL.limit_waits(connection)
         await connection.execute(migration.text)
         await _note(connection, migration)
 
@@ -114,8 +132,12 @@ async def _note(connection: "Connection", migration: Migration) -> None:
     )
 
 
-async def _install_functions(connection: "Connection") -> None:
+def _functions() -> list[str]:
     folder = resources.files("clawback.lanes").joinpath("sql")
+    return [folder.joinpath(name).read_text("utf-8") for name in FUNCTIONS]
+
+
+async def _install_functions(connection: "Connection") -> None:
     async with connection.transaction():
-        for name in FUNCTIONS:
-            await connection.execute(folder.joinpath(name).read_text("utf-8"))
+        for text in _functions():
+            await connection.execute(text)

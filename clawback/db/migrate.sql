@@ -13,7 +13,8 @@ CREATE TABLE IF NOT EXISTS migrations (
 );
 
 -- name: limit_waits :exec ()
-SET LOCAL lock_timeout = '5s';
+-- A migration that waits for a lock makes all others queue behind it: it gives up and is run again.
+SET lock_timeout = '5s';
 
 -- name: exists :one ()
 SELECT to_regclass('public.migrations') IS NOT NULL AS found;
@@ -26,3 +27,12 @@ ORDER BY number;
 -- name: note_applied :exec (number, name, digest, applied_at)
 INSERT INTO migrations (number, name, digest, applied_at)
 VALUES ($1, $2, $3, $4);
+
+-- name: list_missing_functions :many (names)
+SELECT wanted.name
+FROM unnest($1::text[]) AS wanted (name)
+WHERE NOT EXISTS (
+    SELECT
+    FROM pg_proc AS p
+    WHERE p.proname = wanted.name AND p.pronamespace = 'public'::regnamespace
+);

@@ -13,7 +13,13 @@ from clawback.db import queries
 if TYPE_CHECKING:
     from asyncpg import Connection, Pool
 
+
+class UnfitServer(Exception):
+    """The server cannot be trusted with money as it is set up; the message says what to change."""
+
+
 AWAY: Final = (
+    UnfitServer,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InterfaceError,
@@ -23,7 +29,7 @@ AWAY: Final = (
     TimeoutError,
     EOFError,
 )
-"""The errors that mean that the database is away, starting, or has no room for us."""
+"""The errors that mean that the database is away, starting, without room or not to be used."""
 
 APP_ROLE: Final = "clawback_app"
 OLDEST: Final = 15
@@ -31,10 +37,6 @@ NEWEST: Final = 18
 SQL: Final = queries.load(__package__, "pool.sql")
 
 _COMMON: Final = {"timezone": "UTC", "jit": "off"}
-
-
-class UnfitServer(Exception):
-    """The server cannot be trusted with money as it is set up; the message says what to change."""
 
 
 async def connect(dsn: str, *, application_name: str, role: str | None = APP_ROLE) -> "Connection":
@@ -45,8 +47,12 @@ async def connect(dsn: str, *, application_name: str, role: str | None = APP_ROL
     return await asyncpg.connect(dsn, server_settings=settings, timeout=10)
 
 
-async def connect_lane(dsn: str, name: str) -> "Connection":
-    """A lane's connection: bounded waits for locks and statements. Raises: UnfitServer."""
+async def connect_lane(dsn: str, name: str, *, allow_unsafe: bool | None = None) -> "Connection":
+    """A lane's connection: bounded waits, and commits that last, whatever the role's settings say.
+
+    The session is checked as `check_durability` does; None: its process has seen to that.
+    Raises: UnfitServer; the driver's errors.
+    """
     settings = {
         **_COMMON,
         "application_name": name,
@@ -56,7 +62,15 @@ async def connect_lane(dsn: str, name: str) -> "Connection":
         "idle_in_transaction_session_timeout": "30s",
         "synchronous_commit": "on",
     }
-    return await asyncpg.connect(dsn, server_settings=settings, timeout=5)
+    connection = await asyncpg.connect(dsn, server_settings=settings, timeout=5)
+    if allow_unsafe is None:
+        return connection
+    try:
+        await check_durability(connection, allow_unsafe=allow_unsafe)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
 
 
 async def create_reader_pool(dsn: str, *, size: int, application_name: str) -> "Pool":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
 _HEADER: Final = re.compile(r"--\s*name:\s*(\w+)\s+:(one|maybe|many|exec)\s*\(([^)]*)\)", re.DOTALL)
+_NAMED: Final = re.compile(r"--\s*name:")
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 
 
@@ -67,13 +68,18 @@ class Queries:
 
 
 def parse(text: str) -> Queries:
-    """The queries of a file's text. Raises: ValueError for a name given twice."""
+    """The queries of a file's text.
+
+    Raises: ValueError for a header that cannot be read, or a name given twice.
+    """
     found: dict[str, Query] = {}
     parts = re.split(r"(?m)^(?=--\s*name:)", text)
     for part in parts:
         uncommented = re.sub(r"\n--(?!\s*name:)\s*", " ", part)
         header = _HEADER.match(uncommented)
         if header is None:
+            if _NAMED.match(part):
+                raise ValueError(f"not a query's header: {part.splitlines()[0]}")
             continue
         name, kind, parameters = header.groups()
         if name in found:

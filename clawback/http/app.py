@@ -117,7 +117,10 @@ class Table:
 
 def _fits(segments: tuple[str | None, ...], parts: list[str]) -> bool:
     """Whether the path has the route's fixed segments; both are of one length."""
-    return all(want is None or want == part for want, part in zip(segments, parts, strict=True))
+    return all(
+        part != "" if want is None else want == part
+        for want, part in zip(segments, parts, strict=True)
+    )
 
 
 class Api:

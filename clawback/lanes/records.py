@@ -13,8 +13,8 @@ from clawback.currencies import Currency
 from clawback.ids import BookId, ClaimId, PaymentId, ShopId
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Base of all rows."""
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """Base of all rows. A field at its default is left out: the database knows the defaults."""
 
 
 class Book(Record, frozen=True, kw_only=True):
@@ -61,6 +61,25 @@ class Account(Record, frozen=True, kw_only=True):
     name: str
     balance: int
     seq: int
+    updated_at: datetime
+
+
+class PaymentAmounts(Record, frozen=True, kw_only=True, omit_defaults=False):
+    """What a claim changes on its payment: the narrow way to write it."""
+
+    payment_id: PaymentId
+    book_id: BookId
+    status: str
+    version: int
+    claimed_minor: int
+    forced_minor: int
+    claimed_usd_e4: int
+    refunded_minor: int
+    charged_back_minor: int
+    refunds_used: int
+    pending_usd_e4: int
+    reserve_usd_e4: int
+    open_dispute_id: ClaimId | None
     updated_at: datetime
 
 
@@ -332,8 +351,10 @@ class Changes(msgspec.Struct, frozen=True, gc=False):
 
     heads: list[Head] = []
     accounts: list[Account] = []
+    account_changes: list[Account] = []
     payments: list[Payment] = []
     payment_changes: list[Payment] = []
+    payment_amounts: list[PaymentAmounts] = []
     claims: list[Claim] = []
     claim_changes: list[Claim] = []
     entries: list[Entry] = []

@@ -70,6 +70,8 @@ class BookState:
         self.notices: list[Notice] = []
         self.stored: set[str] = set()
         """Names of the rows that the database has already."""
+        self.stored_payments: dict[PaymentId, Payment] = {}
+        self.stored_accounts: set[tuple[str, str]] = set()
         self.stored_keys: set[tuple[str, str]] = set()
         self.touched_accounts: dict[tuple[str, str], datetime] = {}
         self.touched_payments: dict[PaymentId, None] = {}

@@ -12,7 +12,16 @@ import msgspec
 from clawback import clock
 from clawback.ids import BookId, ClaimId
 from clawback.lanes.command import Reads
-from clawback.lanes.records import Account, Attempt, Changes, Event, Fact, Payment, Rows
+from clawback.lanes.records import (
+    Account,
+    Attempt,
+    Changes,
+    Event,
+    Fact,
+    Payment,
+    PaymentAmounts,
+    Rows,
+)
 from clawback.lanes.state import BookState, Notice, event_id
 
 RenderObject = Callable[..., bytes]
@@ -63,7 +72,9 @@ class WorkingSet:
             state.keys.setdefault((key.route, key.key), key)
         for account in rows.accounts or ():
             place = (account.currency, account.name)
-            self.books[account.book_id].accounts.setdefault(place, (account.balance, account.seq))
+            state = self.books[account.book_id]
+            state.stored_accounts.add(place)
+            state.accounts.setdefault(place, (account.balance, account.seq))
         for book_id, read in reads:
             if book_id in self.books:
                 self.books[book_id].take(read)
@@ -74,7 +85,7 @@ class WorkingSet:
     def _fill_objects(self, rows: Rows) -> None:
         for payment in rows.payments or ():
             if state := self.books.get(payment.book_id):
-                state.stored.add(payment.payment_id)
+                state.stored_payments.setdefault(payment.payment_id, payment)
                 state.payments.setdefault(payment.payment_id, payment)
         for claim in (*(rows.claims or ()), *(rows.claims_of or ()), *(rows.waiting or ())):
             if state := self.books.get(claim.book_id):
@@ -105,17 +116,7 @@ class WorkingSet:
         for state in self.books.values():
             if state.head is not state.loaded_head:
                 out.heads.append(state.head)
-            out.accounts.extend(
-                Account(
-                    book_id=state.book.book_id,
-                    currency=place[0],
-                    name=place[1],
-                    balance=state.accounts[place][0],
-                    seq=state.accounts[place][1],
-                    updated_at=at,
-                )
-                for place, at in state.touched_accounts.items()
-            )
+            _add_accounts(out, state)
             _add_objects(out, state)
             out.entries.extend(state.entries)
             out.postings.extend(state.postings)
@@ -123,11 +124,63 @@ class WorkingSet:
         return out
 
 
+def _add_accounts(out: Changes, state: BookState) -> None:
+    for place, at in state.touched_accounts.items():
+        balance, seq = state.accounts[place]
+        account = Account(
+            book_id=state.book.book_id,
+            currency=place[0],
+            name=place[1],
+            balance=balance,
+            seq=seq,
+            updated_at=at,
+        )
+        (out.account_changes if place in state.stored_accounts else out.accounts).append(account)
+
+
+def _is_recharged(before: Payment, after: Payment) -> bool:
+    """Whether more than its amounts changed: it was charged, captured or settled."""
+    return (
+        before.captured_minor == 0
+        or before.settled_at != after.settled_at
+        or before.due_at != after.due_at
+        or before.reserve_release_at != after.reserve_release_at
+    )
+
+
+def _add_payment(out: Changes, state: BookState, payment: Payment) -> None:
+    """A new payment whole, one that was charged or settled whole, else only its amounts."""
+    before = state.stored_payments.get(payment.payment_id)
+    if before is None:
+        out.payments.append(payment)
+    elif _is_recharged(before, payment):
+        out.payment_changes.append(payment)
+    else:
+        out.payment_amounts.append(
+            PaymentAmounts(
+                payment_id=payment.payment_id,
+                book_id=payment.book_id,
+                status=payment.status,
+                version=payment.version,
+                claimed_minor=payment.claimed_minor,
+                forced_minor=payment.forced_minor,
+                claimed_usd_e4=payment.claimed_usd_e4,
+                refunded_minor=payment.refunded_minor,
+                charged_back_minor=payment.charged_back_minor,
+                refunds_used=payment.refunds_used,
+                pending_usd_e4=payment.pending_usd_e4,
+                reserve_usd_e4=payment.reserve_usd_e4,
+                open_dispute_id=payment.open_dispute_id,
+                updated_at=payment.updated_at,
+            )
+        )
+
+
 def _add_objects(out: Changes, state: BookState) -> None:
     for payment_id in state.touched_payments:
         payment = state.payments[payment_id]
         assert payment is not None
-        (out.payment_changes if payment_id in state.stored else out.payments).append(payment)
+        _add_payment(out, state, payment)
     for claim_id in state.touched_claims:
         claim = state.claims[claim_id]
         assert claim is not None

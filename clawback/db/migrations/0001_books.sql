@@ -129,7 +129,7 @@ CREATE TABLE heads (
     CONSTRAINT heads_book_length CHECK (length(book_id) <= 32),
     CONSTRAINT heads_numbers CHECK (height >= 0 AND event_number >= 0 AND waiting >= 0),
     CONSTRAINT heads_clock CHECK (clock_offset_seconds BETWEEN 0 AND 63072000),
-    CONSTRAINT heads_hash CHECK (hash ~ '^[0-9a-f]{64}$')
+    CONSTRAINT heads_hash CHECK (length(hash) = 64)
 ) WITH (fillfactor = 50);
 
 CREATE TABLE accounts (
@@ -142,8 +142,8 @@ CREATE TABLE accounts (
     updated_at timestamptz NOT NULL,
     CONSTRAINT accounts_pkey PRIMARY KEY (shard, book_id, currency, name),
     CONSTRAINT accounts_book_length CHECK (length(book_id) <= 32),
-    CONSTRAINT accounts_currency_form CHECK (currency ~ '^[A-Z]{3}$'),
-    CONSTRAINT accounts_name_form CHECK (name ~ '^[a-z_]{2,16}(:[a-z0-9_]{1,32})?$'),
+    CONSTRAINT accounts_currency_form CHECK (length(currency) = 3),
+    CONSTRAINT accounts_name_form CHECK (length(name) BETWEEN 2 AND 49),
     CONSTRAINT accounts_seq CHECK (seq >= 0),
     CONSTRAINT accounts_range CHECK (balance BETWEEN -1000000000000000000 AND 1000000000000000000),
     CONSTRAINT accounts_side CHECK (
@@ -224,8 +224,8 @@ CREATE TABLE payments (
         (captured_minor > 0) = (status IN ('completed', 'refunded', 'chargeback'))
         AND (captured_minor > 0) = (completed_at IS NOT NULL)
     ),
-    CONSTRAINT payments_currency_form CHECK (currency ~ '^[A-Z]{3}$'),
-    CONSTRAINT payments_country_form CHECK (country ~ '^[A-Z]{2}$'),
+    CONSTRAINT payments_currency_form CHECK (length(currency) = 3),
+    CONSTRAINT payments_country_form CHECK (length(country) = 2),
     CONSTRAINT payments_lengths CHECK (
         length(payment_id) = 17 AND length(book_id) <= 32 AND length(open_dispute_id) <= 64
         AND length(provider) <= 32 AND length(provider_account) <= 32
@@ -234,7 +234,7 @@ CREATE TABLE payments (
         AND length(shop_id) <= 64 AND length(method_id) <= 64 AND length(method) <= 32
         AND length(merchant_order_id) <= 128
     )
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 50);
 CREATE INDEX payments_list_idx ON payments (shard, book_id, created_at, payment_id);
 CREATE INDEX payments_due_idx ON payments (shard, book_id, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX payments_order_idx ON payments (shard, book_id, merchant_order_id)
@@ -343,7 +343,7 @@ CREATE TABLE claims (
                 AND released_minor = 0 AND claimed_share_minor + forced_share_minor = 0
         END
     ),
-    CONSTRAINT claims_currency_form CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT claims_currency_form CHECK (length(currency) = 3),
     CONSTRAINT claims_provider_state CHECK (
         provider_state IN ('calling', 'accepted', 'unknown', 'unavailable')
     ),

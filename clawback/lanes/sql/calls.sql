@@ -1,5 +1,81 @@
--- The rest of a batch: answers under their idempotency keys, attempts and facts; and the small
--- functions around it.
+-- The rest of a batch: charged payments, answers under their idempotency keys, attempts, facts,
+-- balances and head rows; and the small functions around it.
+
+CREATE OR REPLACE FUNCTION lane_apply_payments_v1(
+    p_shard integer, p_payments json, p_payment_changes json
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = public, pg_temp
+AS $$
+DECLARE
+    written bigint;
+BEGIN
+    IF p_payments IS NOT NULL THEN
+        INSERT INTO payments
+        SELECT p_shard, r.payment_id, r.book_id, r.status, r.version, r.amount_usd_e4,
+            r.currency, r.amount_minor, r.captured_minor, r.claimed_minor, r.forced_minor,
+            r.claimed_usd_e4, r.refunded_minor, r.charged_back_minor, r.refunds_used,
+            r.pending_usd_e4, r.reserve_usd_e4, r.percent_fee_usd_e4, r.flat_fee_usd_e4,
+            r.open_dispute_id, r.provider, r.provider_account, r.provider_reference,
+            r.rail_reference, r.charge_number, r.charge_lease_until, r.payment_data,
+            r.failure_code, r.failure_message, r.expires_at, r.settle_at, r.settled_at,
+            r.reserve_release_at, r.refund_deadline_at, r.completed_at, r.due_at, r.created_at,
+            r.updated_at, r.shop_id, r.method_id, r.method, r.country, r.merchant_order_id,
+            r.details
+        FROM json_populate_recordset(
+            json_populate_record(
+                NULL::payments,
+                '{"captured_minor": 0, "claimed_minor": 0, "forced_minor": 0, "claimed_usd_e4": 0,
+                "refunded_minor": 0, "charged_back_minor": 0, "refunds_used": 0, "pending_usd_e4": 0,
+                "reserve_usd_e4": 0, "percent_fee_usd_e4": 0, "flat_fee_usd_e4": 0,
+                "charge_number": 0}'
+            ), p_payments
+        ) AS r;
+    END IF;
+
+    IF p_payment_changes IS NOT NULL THEN
+        UPDATE payments AS p SET (
+            status, version, captured_minor, claimed_minor, forced_minor, claimed_usd_e4,
+            refunded_minor, charged_back_minor, refunds_used, pending_usd_e4, reserve_usd_e4,
+            percent_fee_usd_e4, flat_fee_usd_e4, open_dispute_id, provider_reference,
+            rail_reference, charge_number, charge_lease_until, payment_data, failure_code,
+            failure_message, expires_at, settle_at, settled_at, reserve_release_at,
+            refund_deadline_at, completed_at, due_at, updated_at
+        ) = ROW (
+            n.status, n.version, n.captured_minor, n.claimed_minor, n.forced_minor,
+            n.claimed_usd_e4, n.refunded_minor, n.charged_back_minor, n.refunds_used,
+            n.pending_usd_e4, n.reserve_usd_e4, n.percent_fee_usd_e4, n.flat_fee_usd_e4,
+            n.open_dispute_id, n.provider_reference, n.rail_reference, n.charge_number,
+            n.charge_lease_until, n.payment_data, n.failure_code, n.failure_message, n.expires_at,
+            n.settle_at, n.settled_at, n.reserve_release_at, n.refund_deadline_at, n.completed_at,
+            n.due_at, n.updated_at
+        )
+        FROM (
+            SELECT r.*, o.place
+            FROM json_populate_recordset(
+                    json_populate_record(
+                        NULL::payments,
+                        '{"captured_minor": 0, "claimed_minor": 0, "forced_minor": 0, "claimed_usd_e4": 0,
+                "refunded_minor": 0, "charged_back_minor": 0, "refunds_used": 0, "pending_usd_e4": 0,
+                "reserve_usd_e4": 0, "percent_fee_usd_e4": 0, "flat_fee_usd_e4": 0,
+                "charge_number": 0}'
+                    ), p_payment_changes
+                ) AS r
+            CROSS JOIN LATERAL (
+                SELECT k.ctid AS place FROM payments AS k
+                WHERE k.shard = p_shard
+                    AND k.payment_id = r.payment_id
+                OFFSET 0
+            ) AS o
+        ) AS n
+        WHERE p.ctid = n.place AND p.book_id = n.book_id;
+        GET DIAGNOSTICS written = ROW_COUNT;
+        PERFORM lane_expect_rows_v1('payments', written, json_array_length(p_payment_changes));
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION lane_apply_payments_v1 FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION lane_apply_calls_v1(
     p_shard integer,
@@ -8,7 +84,8 @@ CREATE OR REPLACE FUNCTION lane_apply_calls_v1(
     p_attempts json,
     p_attempt_changes json,
     p_facts json
-) RETURNS void
+)
+RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = public, pg_temp
 AS $$
@@ -23,19 +100,26 @@ BEGIN
     END IF;
 
     IF p_key_changes IS NOT NULL THEN
-        INSERT INTO idempotency_keys AS k
-        SELECT p_shard, r.book_id, r.route, r.key, r.fingerprint, r.object_id, r.status,
-            r.location, r.body, r.created_at, r.expires_at
-        FROM json_populate_recordset(NULL::idempotency_keys, p_key_changes) AS r
-        ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO UPDATE SET (
+        UPDATE idempotency_keys AS i SET (
             fingerprint, object_id, status, location, body, created_at, expires_at
         ) = ROW (
-            excluded.fingerprint, excluded.object_id, excluded.status, excluded.location,
-            excluded.body, excluded.created_at, excluded.expires_at
+            n.fingerprint, n.object_id, n.status, n.location, n.body, n.created_at, n.expires_at
         )
-        WHERE k.book_id = excluded.book_id;
+        FROM (
+            SELECT r.*, o.place
+            FROM json_populate_recordset(NULL::idempotency_keys, p_key_changes) AS r
+            CROSS JOIN LATERAL (
+                SELECT k.ctid AS place FROM idempotency_keys AS k
+                WHERE k.shard = p_shard
+                    AND k.book_id = r.book_id
+                    AND k.route = r.route
+                    AND k.key = r.key
+                OFFSET 0
+            ) AS o
+        ) AS n
+        WHERE i.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
-        PERFORM lane_expect_rows_v1('keys', written, json_array_length(p_key_changes));
+        PERFORM lane_expect_rows_v1('idempotency_keys', written, json_array_length(p_key_changes));
     END IF;
 
     IF p_attempts IS NOT NULL THEN
@@ -47,17 +131,23 @@ BEGIN
     END IF;
 
     IF p_attempt_changes IS NOT NULL THEN
-        INSERT INTO attempts AS t
-        SELECT p_shard, r.claim_id, r.number, r.book_id, r.attempt_id, r.operation,
-            r.generation, r.proof, r.provider, r.provider_account, r.reference, r.amount_minor,
-            r.currency, r.outcome, r.provider_reference, r.lease_until, r.started_at, r.ended_at
-        FROM json_populate_recordset(NULL::attempts, p_attempt_changes) AS r
-        ON CONFLICT ON CONSTRAINT attempts_pkey DO UPDATE SET (
+        UPDATE attempts AS t SET (
             outcome, provider_reference, ended_at
         ) = ROW (
-            excluded.outcome, excluded.provider_reference, excluded.ended_at
+            n.outcome, n.provider_reference, n.ended_at
         )
-        WHERE t.book_id = excluded.book_id;
+        FROM (
+            SELECT r.*, o.place
+            FROM json_populate_recordset(NULL::attempts, p_attempt_changes) AS r
+            CROSS JOIN LATERAL (
+                SELECT k.ctid AS place FROM attempts AS k
+                WHERE k.shard = p_shard
+                    AND k.claim_id = r.claim_id
+                    AND k.number = r.number
+                OFFSET 0
+            ) AS o
+        ) AS n
+        WHERE t.ctid = n.place AND t.book_id = n.book_id;
         GET DIAGNOSTICS written = ROW_COUNT;
         PERFORM lane_expect_rows_v1('attempts', written, json_array_length(p_attempt_changes));
     END IF;
@@ -74,7 +164,9 @@ END
 $$;
 REVOKE ALL ON FUNCTION lane_apply_calls_v1 FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION lane_apply_heads_v1(p_shard integer, p_heads json, p_accounts json)
+CREATE OR REPLACE FUNCTION lane_apply_heads_v1(
+    p_shard integer, p_heads json, p_accounts json, p_account_changes json
+)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = public, pg_temp
@@ -83,35 +175,55 @@ DECLARE
     written bigint;
 BEGIN
     IF p_accounts IS NOT NULL THEN
-        INSERT INTO accounts AS a (shard, book_id, currency, name, balance, seq, updated_at)
+        INSERT INTO accounts
         SELECT p_shard, r.book_id, r.currency, r.name, r.balance, r.seq, r.updated_at
-        FROM json_populate_recordset(NULL::accounts, p_accounts) AS r
-        ON CONFLICT ON CONSTRAINT accounts_pkey DO UPDATE SET
-            balance = excluded.balance,
-            seq = excluded.seq,
-            updated_at = excluded.updated_at
-        WHERE a.seq < excluded.seq;
+        FROM json_populate_recordset(NULL::accounts, p_accounts) AS r;
+    END IF;
+
+    IF p_account_changes IS NOT NULL THEN
+        UPDATE accounts AS a SET (
+            balance, seq, updated_at
+        ) = ROW (
+            n.balance, n.seq, n.updated_at
+        )
+        FROM (
+            SELECT r.*, o.place
+            FROM json_populate_recordset(NULL::accounts, p_account_changes) AS r
+            CROSS JOIN LATERAL (
+                SELECT k.ctid AS place FROM accounts AS k
+                WHERE k.shard = p_shard
+                    AND k.book_id = r.book_id
+                    AND k.currency = r.currency
+                    AND k.name = r.name
+                OFFSET 0
+            ) AS o
+        ) AS n
+        WHERE a.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
-        PERFORM lane_expect_rows_v1('accounts', written, json_array_length(p_accounts));
+        PERFORM lane_expect_rows_v1('accounts', written, json_array_length(p_account_changes));
     END IF;
 
     IF p_heads IS NOT NULL THEN
-        INSERT INTO heads AS h
-        SELECT p_shard, r.book_id, r.height, r.hash, r.event_number, r.clock_offset_seconds,
-            r.waiting, r.top_up_due, r.gross_volume_usd_e4, r.platform_fees_usd_e4,
-            r.flat_fees_usd_e4, r.dispute_fees_usd_e4, r.returned_usd_e4
-        FROM json_populate_recordset(NULL::heads, p_heads) AS r
-        ON CONFLICT ON CONSTRAINT heads_pkey DO UPDATE SET (
+        UPDATE heads AS h SET (
             height, hash, event_number, clock_offset_seconds, waiting, top_up_due,
             gross_volume_usd_e4, platform_fees_usd_e4, flat_fees_usd_e4, dispute_fees_usd_e4,
             returned_usd_e4
         ) = ROW (
-            excluded.height, excluded.hash, excluded.event_number,
-            excluded.clock_offset_seconds, excluded.waiting, excluded.top_up_due,
-            excluded.gross_volume_usd_e4, excluded.platform_fees_usd_e4,
-            excluded.flat_fees_usd_e4, excluded.dispute_fees_usd_e4, excluded.returned_usd_e4
+            n.height, n.hash, n.event_number, n.clock_offset_seconds, n.waiting, n.top_up_due,
+            n.gross_volume_usd_e4, n.platform_fees_usd_e4, n.flat_fees_usd_e4,
+            n.dispute_fees_usd_e4, n.returned_usd_e4
         )
-        WHERE h.book_id = excluded.book_id;
+        FROM (
+            SELECT r.*, o.place
+            FROM json_populate_recordset(NULL::heads, p_heads) AS r
+            CROSS JOIN LATERAL (
+                SELECT k.ctid AS place FROM heads AS k
+                WHERE k.shard = p_shard
+                    AND k.book_id = r.book_id
+                OFFSET 0
+            ) AS o
+        ) AS n
+        WHERE h.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
         PERFORM lane_expect_rows_v1('heads', written, json_array_length(p_heads));
     END IF;

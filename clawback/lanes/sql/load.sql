@@ -42,12 +42,22 @@ BEGIN
             WHERE h.shard = p_shard AND h.book_id = ANY (p_books)
         ),
         'payments', CASE WHEN p_payments <> '{}' THEN (
-            SELECT json_agg(p) FROM payments AS p
-            WHERE p.shard = p_shard AND p.payment_id = ANY (p_payments)
+            SELECT json_agg(p)
+            FROM unnest(p_payments) AS wanted (payment_id)
+            CROSS JOIN LATERAL (
+                SELECT k.* FROM payments AS k
+                WHERE k.shard = p_shard AND k.payment_id = wanted.payment_id
+                OFFSET 0
+            ) AS p
         ) END,
         'claims', CASE WHEN p_claims <> '{}' THEN (
-            SELECT json_agg(c) FROM claims AS c
-            WHERE c.shard = p_shard AND c.claim_id = ANY (p_claims)
+            SELECT json_agg(c)
+            FROM unnest(p_claims) AS wanted (claim_id)
+            CROSS JOIN LATERAL (
+                SELECT k.* FROM claims AS k
+                WHERE k.shard = p_shard AND k.claim_id = wanted.claim_id
+                OFFSET 0
+            ) AS c
         ) END,
         'claims_of', CASE WHEN p_claims_of <> '{}' THEN (
             SELECT json_agg(c) FROM claims AS c

@@ -1,0 +1,235 @@
+"""What a benchmark found, as a table for people and as one line of JSON for programs."""
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from clawback import clock
+from clawback.bench.load import Sample
+from clawback.bench.rounds import (
+    CLOSED,
+    CONTROL,
+    HOT,
+    IDLE,
+    OPEN,
+    SPREAD,
+    Cell,
+    Rounds,
+)
+
+KINDS: Final = {
+    CONTROL: "control, SQL function",
+    IDLE: "HTTP, one at a time",
+    CLOSED: "HTTP, closed loop",
+    OPEN: "HTTP, open at half the peak",
+}
+TARGETS: Final = {"spread": 1.4, "hot": 4.5, "hot_to_spread": 0.95, "idle_latency": 4.0}
+"""What the ratios are held against; of the idle latency less is better."""
+
+
+class Ratios(msgspec.Struct, frozen=True):
+    """The best of the API to the best of the control, and its hot to its spread load."""
+
+    spread: float
+    hot: float
+    hot_to_spread: float
+
+
+class Around(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known besides the cells."""
+
+    audit_clean: bool
+    broken: list[str]
+    counts: dict[str, int]
+    stored: int
+    preloaded_per_second: float
+    generator_alone: Sample
+    server: dict[str, str]
+    seconds: float
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One cell's medians. Times in microseconds of CPU or of waiting, for one refund."""
+
+    kind: str
+    pool: str
+    width: int
+    per_second: float
+    p50_us: float
+    p99_us: float
+    postgres_us: float
+    api_us: float
+    generator_us: float
+    wal_bytes: float
+    count: int
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything measured. `refunds_answered` and `refunds_stored` are equal if none was lost."""
+
+    rows: list[Row]
+    idle_latency: float
+    refunds_answered: int
+    refunds_stored: int
+    not_created: dict[str, int]
+    generator_alone_per_second: float
+    generator_share: float
+    preloaded_per_second: float
+    audited: dict[str, int]
+    audit_broken: list[str]
+    postgres: dict[str, str]
+    machine: dict[str, str]
+    seconds: float
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The last line of `clawback bench --json`."""
+
+    ratios: Ratios
+    audit_clean: bool
+    figures: Figures
+
+    @property
+    def is_sound(self) -> bool:
+        """The books are right, and every request was answered with 201 and stored."""
+        figures = self.figures
+        is_stored = figures.refunds_answered == figures.refunds_stored
+        return self.audit_clean and not figures.not_created and is_stored
+
+
+def note(text: str) -> None:
+    """Tell a person how far it is."""
+    if True:
+        print(f"{clock.monotonic():.1f}", text, file=sys.stderr, flush=True)
+
+
+def make(rounds: Rounds, around: Around) -> Report:
+    """The report of all rounds."""
+    closed = {pool: rounds.rate(rounds.best(CLOSED, pool)) for pool in (SPREAD, HOT)}
+    control = {pool: rounds.rate(rounds.best(CONTROL, pool)) for pool in (SPREAD, HOT)}
+    one = rounds.sample(Cell(CONTROL, SPREAD, 1))
+    idle = rounds.sample(Cell(IDLE, SPREAD, 1))
+    cost = rounds.cost(rounds.best(CLOSED, SPREAD))
+    whole_us = cost.postgres_us + cost.api_us + cost.generator_us
+    figures = Figures(
+        rows=[_row(rounds, cell) for cell in sorted(rounds.found, key=_place)],
+        idle_latency=_rounded(idle.p50_us / one.p50_us),
+        refunds_answered=rounds.answered,
+        refunds_stored=around.stored,
+        not_created=dict(rounds.bad),
+        generator_alone_per_second=_rounded(around.generator_alone.rate),
+        generator_share=_rounded(cost.generator_us / whole_us),
+        preloaded_per_second=_rounded(around.preloaded_per_second),
+        audited=around.counts,
+        audit_broken=around.broken,
+        postgres=around.server,
+        machine={"cpus": str(os.cpu_count()), "python": platform.python_version()},
+        seconds=_rounded(around.seconds),
+    )
+    ratios = Ratios(
+        spread=_rounded(closed[SPREAD] / control[SPREAD]),
+        hot=_rounded(closed[HOT] / control[HOT]),
+        hot_to_spread=_rounded(closed[HOT] / closed[SPREAD]),
+    )
+    return Report(ratios, around.audit_clean, figures)
+
+
+def _place(cell: Cell) -> tuple[bool, int, int]:
+    return (cell.pool == HOT, list(KINDS).index(cell.kind), cell.width)
+
+
+def _row(rounds: Rounds, cell: Cell) -> Row:
+    sample, cost = rounds.sample(cell), rounds.cost(cell)
+    return Row(
+        kind=cell.kind,
+        pool=cell.pool,
+        width=cell.width,
+        per_second=_rounded(sample.rate),
+        p50_us=_rounded(sample.p50_us),
+        p99_us=_rounded(sample.p99_us),
+        postgres_us=_rounded(cost.postgres_us),
+        api_us=_rounded(cost.api_us),
+        generator_us=_rounded(cost.generator_us),
+        wal_bytes=_rounded(cost.wal_bytes),
+        count=sample.count,
+    )
+
+
+def _rounded(figure: float) -> float:
+    """As many digits as mean something."""
+    return round(figure, 3) if figure < 100 else round(figure)  # noqa: PLR2004 - a matter of taste
+
+
+COLUMNS: Final = (
+    "load", "how", "clients", "refunds/s", "p50 ms", "p99 ms", "CPU µs: PostgreSQL", "API",
+    "generator", "WAL bytes",
+)  # fmt: skip
+
+
+def show(found: Report) -> None:
+    """Print the tables."""
+    figures = found.figures
+    rows = [
+        (
+            row.pool,
+            KINDS[row.kind],
+            str(row.width),
+            f"{row.per_second:,.0f}",
+            f"{row.p50_us / 1000:.2f}",
+            f"{row.p99_us / 1000:.2f}",
+            f"{row.postgres_us:.0f}",
+            f"{row.api_us:.0f}" if row.kind != CONTROL else "-",
+            f"{row.generator_us:.0f}" if row.kind != CONTROL else "-",
+            f"{row.wal_bytes:.0f}",
+        )
+        for row in figures.rows
+    ]
+    _table(COLUMNS, rows)
+    ratios = msgspec.structs.asdict(found.ratios) | {"idle_latency": figures.idle_latency}
+    judged = []
+    for name, value in ratios.items():
+        is_low = name == "idle_latency"
+        is_met = value <= TARGETS[name] if is_low else value >= TARGETS[name]
+        aim = f"{'at most' if is_low else 'at least'} {TARGETS[name]}"
+        judged.append((name, f"{value:.2f}", aim, "met" if is_met else "missed"))
+    _table(("ratio", "measured", "target", ""), judged)
+    print(
+        f"refunds answered {figures.refunds_answered:,}, stored {figures.refunds_stored:,}; "
+        f"answers that were not 201: {sum(figures.not_created.values())} "
+        f"{figures.not_created or ''}\n"
+        f"load generator: {100 * figures.generator_share:.0f} % of the CPU time of a refund, "
+        f"{figures.generator_alone_per_second:,.0f} requests/s against a server that does nothing"
+        f"\npreload: {figures.preloaded_per_second:,.0f} captured payments/s\n"
+        f"PostgreSQL {figures.postgres}; {figures.machine}; the worker did not run\n"
+        f"audit: {'clean' if found.audit_clean else 'NOT CLEAN: ' + str(figures.audit_broken)}; "
+        f"{figures.seconds:.0f} s in all",
+        flush=True,
+    )
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under their columns; figures stand right."""
+    right = [
+        all(row[n][:1].isdigit() or row[n] == "-" for row in rows) for n in range(len(columns))
+    ]
+    if sys.stdout.isatty():
+        from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - loaded only for a terminal
+        from rich.console import Console  # noqa: PLC0415 - the same
+        from rich.table import Table  # noqa: PLC0415 - the same
+
+        table = Table(box=SIMPLE_HEAD)
+        for number, column in enumerate(columns):
+            table.add_column(column, justify="right" if right[number] else "left")
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    for row in (columns, *rows):
+        cells = zip(row, widths, right, strict=True)
+        print("  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in cells).rstrip())
+    print(flush=True)

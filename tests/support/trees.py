@@ -1,0 +1,150 @@
+"""A `clawback dev` in a process of its own, for tests that look at it from outside only.
+
+It is known by its `dev.json`, its processes by their ids in it; nothing of the product is imported
+to talk to it. Whatever a test does, `close` leaves no process behind.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+import clawback
+
+ROOT: Final = Path(clawback.__file__).resolve().parents[1]
+START_SECONDS: Final = 60.0
+
+
+class Tree:
+    """One `clawback dev` and everything that it started."""
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        processes: int = 2,
+        more: Mapping[str, str] | None = None,
+        paths: tuple[Path, ...] = (),
+    ) -> None:
+        """Start it. `more` is laid over the environment, `paths` go before ours on PYTHONPATH."""
+        self.data = data
+        self._more = {"PYTHONPATH": os.pathsep.join(map(str, (*paths, ROOT))), **(more or {})}
+        self._said = data.with_name(f"{data.name}.out")
+        with self._said.open("wb") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "clawback", "dev", "--port", "0", "--data", str(data),
+                 "--processes", str(processes)],
+                cwd=data.parent,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        self.until("the tree is ready", self._is_ready, START_SECONDS)
+
+    def _environment(self) -> dict[str, str]:
+        """Ours, without what would lead a command elsewhere."""
+        ours = {name: value for name, value in os.environ.items() if name[:9] != "CLAWBACK_"}
+        ours.pop("DATABASE_URL", None)
+        return ours | self._more
+
+    def _is_ready(self) -> bool:
+        assert self._process.poll() is None, f"it ended: {self.said}"
+        return (self.data / "dev.json").exists() and "Serving until" in self.said
+
+    @property
+    def said(self) -> str:
+        """What it has printed so far."""
+        return self._said.read_text(errors="replace")
+
+    @property
+    def dev(self) -> dict[str, Any]:
+        """What dev.json says now."""
+        found: dict[str, Any] = json.loads((self.data / "dev.json").read_text())
+        return found
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the API listens."""
+        host, _, port = str(self.dev["url"]).removeprefix("http://").partition(":")
+        return host, int(port)
+
+    def pid(self, part: str) -> int | None:
+        """The process of a part, if it runs this moment."""
+        pid = self.dev["pids"].get(part)
+        return int(pid) if pid is not None and psutil.pid_exists(int(pid)) else None
+
+    def backends(self) -> list[psutil.Process]:
+        """PostgreSQL's processes for our connections, this moment."""
+        return [one for one in self.server_processes()[1:] if "clawback" in _title(one)]
+
+    def server_processes(self) -> list[psutil.Process]:
+        """The postmaster and all its children; empty while it is away."""
+        pid = self.pid("postgres")
+        try:
+            return [] if pid is None else [top := psutil.Process(pid), *top.children()]
+        except psutil.NoSuchProcess:
+            return []
+
+    def run(self, *arguments: str, seconds: float = 120.0) -> "subprocess.CompletedProcess[str]":
+        """A `clawback` command on this tree's data, run to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "clawback", *arguments, "--data", str(self.data)],
+            cwd=self.data.parent,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+
+    def told(self, *arguments: str) -> dict[str, Any]:
+        """What a command answers with `--json`."""
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def audit(self) -> None:
+        """The books of the whole database are right."""
+        done = self.run("audit", "--json", seconds=600)
+        assert done.returncode == 0, f"the audit is not clean: {done.stdout}{done.stderr}"
+        assert json.loads(done.stdout)["clean"] is True, done.stdout
+
+    def until(self, what: str, look: Callable[[], bool], seconds: float) -> None:
+        """Look until it is so."""
+        end = time.monotonic() + seconds
+        while not look():
+            assert time.monotonic() < end, f"not within {seconds} s: {what}\n{self.said[-2000:]}"
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """Stop it, in order if it can, and leave no process behind."""
+        if self._process.poll() is not None:
+            return
+        top = psutil.Process(self._process.pid)
+        everything = [top, *top.children(recursive=True)]
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(40)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        _, alive = psutil.wait_procs(everything, timeout=20)
+        for one in alive:
+            one.kill()
+        assert not alive, f"still there after the end: {alive}"
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
