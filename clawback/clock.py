@@ -41,7 +41,9 @@ def from_milliseconds(unix_ms: int) -> datetime:
 
 def wire_time(at: datetime) -> str:
     """ISO 8601 in UTC with milliseconds: 2026-05-12T20:27:53.561Z."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    return at.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def maybe_wire_time(at: datetime | None) -> str | None:

@@ -147,11 +147,10 @@ class EmbeddedPostgres:
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
             self._take_lock()
-            try:
+            with contextlib.ExitStack() as undo:
+                undo.callback(self.stop)
                 self._start()
-            except BaseException:
-                self.stop()
-                raise
+                undo.pop_all()
         except OSError as error:
             raise EmbeddedError(
                 f"cannot use {self.data_dir} ({error.strerror}: {error.filename}): "
@@ -309,7 +308,7 @@ class EmbeddedPostgres:
                 stderr=log,
                 cwd="/",
                 env=self._account.environment(),
-                preexec_fn=self._account.enter,  # noqa: PLW1509
+                preexec_fn=self._account.enter,  # noqa: PLW1509 - prepared before the fork
                 start_new_session=True,
             )
 

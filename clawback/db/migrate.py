@@ -8,6 +8,7 @@ a transaction: its statements run one by one, so each of them has to bear being 
 """
 
 import re
+from collections.abc import Sequence
 from hashlib import sha256
 from importlib import resources
 from typing import TYPE_CHECKING, Final
@@ -44,56 +45,65 @@ class Migration(msgspec.Struct, frozen=True):
         return sha256(self.text.encode()).hexdigest()
 
 
-def files() -> list[Migration]:
-    """The release's migrations in order. Raises: MigrationError for a gap or a repeat."""
+class Release(msgspec.Struct, frozen=True):
+    """What a release brings: its migrations in order, and its functions."""
+
+    migrations: tuple[Migration, ...]
+    functions: tuple[str, ...] = ()
+
+
+def this_release() -> Release:
+    """What lies beside this module. Raises: MigrationError for a gap or a repeat."""
     folder = resources.files(__package__).joinpath("migrations")
     names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
-    found = [
+    found = tuple(
         Migration(int(name[:4]), name, folder.joinpath(name).read_text("utf-8")) for name in names
-    ]
+    )
     if [one.number for one in found] != list(range(1, len(found) + 1)):
         raise MigrationError(f"the migrations are not numbered 1, 2, 3 …: {names}")
-    return found
+    lanes = resources.files("clawback.lanes").joinpath("sql")
+    return Release(found, tuple(lanes.joinpath(name).read_text("utf-8") for name in FUNCTIONS))
 
 
-async def upgrade(dsn: str, *, dry_run: bool = False) -> list[str]:
-    """Bring the database to this release; returns the files that were (or would be) applied.
+async def upgrade(dsn: str, *, dry_run: bool = False, release: Release | None = None) -> list[str]:
+    """Bring the database to this release, or the one given; returns the files that were (or would be) applied.
 
     Raises: MigrationError; the driver's errors, with everything before the failing file kept.
     """
+    wanted = release or this_release()
     connection = await pool.connect(dsn, application_name="clawback migrate", role=None)
     try:
         await SQL.wait_for_turn(connection)
         await SQL.limit_waits(connection)
-        waiting = await _waiting(connection)
+        waiting = await _waiting(connection, wanted.migrations)
         if not dry_run:
             await SQL.prepare(connection)
             for migration in waiting:
                 await _apply(connection, migration)
-            await _install_functions(connection)
+            await _install(connection, wanted.functions)
         return [migration.name for migration in waiting]
     finally:
         await connection.close()
 
 
-async def is_current(dsn: str) -> bool:
+async def is_current(dsn: str, *, release: Release | None = None) -> bool:
     """Whether nothing is waiting, functions included.
 
     Raises: MigrationError if files changed since.
     """
+    wanted = release or this_release()
     connection = await pool.connect(dsn, application_name="clawback migrate", role=None)
     try:
-        if await _waiting(connection):
+        if await _waiting(connection, wanted.migrations):
             return False
-        names = _FUNCTION.findall("\n".join(_functions()))
+        names = _FUNCTION.findall("\n".join(wanted.functions))
         return not await SQL.list_missing_functions(connection, names=names)
     finally:
         await connection.close()
 
 
-async def _waiting(connection: "Connection") -> list[Migration]:
+async def _waiting(connection: "Connection", known: Sequence[Migration]) -> Sequence[Migration]:
     """What is not applied yet; what is must be a beginning of our files, to the letter."""
-    known = files()
     if not (await SQL.exists(connection))["found"]:
         return known
     applied = await SQL.list_applied(connection)
@@ -113,13 +123,19 @@ async def _waiting(connection: "Connection") -> list[Migration]:
 
 async def _apply(connection: "Connection", migration: Migration) -> None:
     if migration.text.startswith(OUTSIDE):
-        for statement in _END.split(migration.text):
+        for statement in _statements(migration.text):
             await connection.execute(statement)
         await _note(connection, migration)
         return
     async with connection.transaction():
         await connection.execute(migration.text)
         await _note(connection, migration)
+
+
+def _statements(text: str) -> list[str]:
+    """The statements of a file, each ended by a semicolon at the end of a line."""
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
+    return [part for part in _END.split("\n".join(lines)) if part.strip()]
 
 
 async def _note(connection: "Connection", migration: Migration) -> None:
@@ -132,12 +148,7 @@ async def _note(connection: "Connection", migration: Migration) -> None:
     )
 
 
-def _functions() -> list[str]:
-    folder = resources.files("clawback.lanes").joinpath("sql")
-    return [folder.joinpath(name).read_text("utf-8") for name in FUNCTIONS]
-
-
-async def _install_functions(connection: "Connection") -> None:
+async def _install(connection: "Connection", functions: Sequence[str]) -> None:
     async with connection.transaction():
-        for text in _functions():
+        for text in functions:
             await connection.execute(text)

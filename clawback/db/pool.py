@@ -4,6 +4,7 @@ Lanes and readers work as role `clawback_app`, which may read and may call the l
 cannot write the books by itself. A server that would lose acknowledged commits is refused.
 """
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -65,11 +66,10 @@ async def connect_lane(dsn: str, name: str, *, allow_unsafe: bool | None = None)
     connection = await asyncpg.connect(dsn, server_settings=settings, timeout=5)
     if allow_unsafe is None:
         return connection
-    try:
+    with ExitStack() as undo:
+        undo.callback(connection.terminate)
         await check_durability(connection, allow_unsafe=allow_unsafe)
-    except BaseException:
-        connection.terminate()
-        raise
+        undo.pop_all()
     return connection
 
 

@@ -66,7 +66,9 @@ def _command(pid: int) -> list[str]:
     if _PROC.joinpath("self", "cmdline").exists():
         return (_PROC / str(pid) / "cmdline").read_text(errors="replace").split("\0")
     asked = ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+    done = subprocess.run(  # noqa: S603 - a number of ours, no shell
+        asked, capture_output=True, text=True, check=False
+    )
     program, _, rest = done.stdout.strip().partition(" -D ")
     return [program, "-D", rest.partition(" -c ")[0]]
 

@@ -88,39 +88,37 @@ class Table:
     """Finds routes by method and path segments."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        """Path parameters are written `{name}`."""
-        self._by_length: dict[int, list[Served]] = {}
+        """Path parameters are written `{name}`; a path's first segment is always fixed."""
+        self._served: dict[tuple[int, str, str | None], list[Served]] = {}
         for route in routes:
             parts = route.path.strip("/").split("/")
+            segments = tuple(None if part.startswith("{") else part for part in parts)
             served = Served(
                 route=route,
-                segments=tuple(None if part.startswith("{") else part for part in parts),
+                segments=segments,
                 names=tuple(part[1:-1] for part in parts if part.startswith("{")),
                 body=BodyDecoder(route.body, empty_body=route.empty_body),
                 query=QueryDecoder(route.query),
             )
-            self._by_length.setdefault(len(parts), []).append(served)
+            self._served.setdefault((len(parts), parts[0], segments[-1]), []).append(served)
 
     def find(self, method: str, parts: list[str]) -> tuple[Served | None, tuple[str, ...]]:
         """The route, and all methods that the path takes."""
-        allowed = []
-        for served in self._by_length.get(len(parts), ()):
-            if all(
-                want is None or want == part
-                for want, part in zip(served.segments, parts, strict=True)
-            ):
-                if served.route.method == method:
-                    return served, ()
-                allowed.append(served.route.method)
-        return None, tuple(sorted(set(allowed)))
+        places = ((len(parts), parts[0], parts[-1]), (len(parts), parts[0], None))
+        found = [one for place in places for one in self._served.get(place, ())]
+        found = [one for one in found if _fits(one.segments, parts)]
+        for served in found:
+            if served.route.method == method:
+                return served, ()
+        return None, tuple(sorted({one.route.method for one in found}))
 
 
 def _fits(segments: tuple[str | None, ...], parts: list[str]) -> bool:
-    """Whether the path has the route's fixed segments; both are of one length."""
-    return all(
-        part != "" if want is None else want == part
-        for want, part in zip(segments, parts, strict=True)
-    )
+    """Whether the path has the route's fixed segments and something for each parameter."""
+    for want, part in zip(segments, parts, strict=True):
+        if part != want and (want is not None or not part):
+            return False
+    return True
 
 
 class Api:
@@ -278,12 +276,7 @@ class Api:
             return faults.BodyTooLarge(limit=limit)
         if announced is None and b"transfer-encoding" not in request.headers:
             return b""
-        try:
-            async with asyncio.timeout(self._settings.request_seconds):
-                return await _gather(receive, limit)
-        except TimeoutError:
-            request.closes = True
-            return faults.RequestTimeout()
+        return await _gather(receive, limit)
 
 
 async def _gather(receive: Receive, limit: int) -> bytes | Refused:

@@ -39,6 +39,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._header_count = 0
         self._url_bytes = 0
+        self._body_clock: asyncio.TimerHandle | None = None
         self._address = self.client[0] if self.client else ""
         self._silence = self.loop.call_later(self.limits.silent_seconds, self._end_silent)
         cls.open_connections += 1
@@ -60,6 +61,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.open_by_address[self._address] <= 0:
             del self.open_by_address[self._address]
         self._silence.cancel()
+        if self._body_clock is not None:
+            self._body_clock.cancel()
         super().connection_lost(exc)
 
     def _end_silent(self) -> None:
@@ -113,6 +116,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         super().data_received(data)
+        self._watch_body()
         if self._url_bytes and not self.transport.is_closing():
             self._unfinished = getattr(self, "_unfinished", 0) + len(data)
             if self._unfinished > self.limits.max_header_bytes + self.limits.max_url_bytes:
@@ -121,6 +125,20 @@ class LimitedProtocol(HttpToolsProtocol):
                 )
         else:
             self._unfinished = 0
+
+    def _watch_body(self) -> None:
+        """Start the clock of a body that did not come with its headers; stop it once it is whole."""
+        is_partial = self.cycle is not None and self.cycle.more_body
+        if is_partial and self._body_clock is None:
+            seconds = self.limits.request_seconds
+            self._body_clock = self.loop.call_later(seconds, self._end_partial)
+        elif not is_partial and self._body_clock is not None:
+            self._body_clock.cancel()
+            self._body_clock = None
+
+    def _end_partial(self) -> None:
+        """Answer a request whose body did not come whole in time."""
+        self._refuse(faults.RequestTimeout())
 
     def on_response_complete(self) -> None:
         """Wait for the next request, but not for ever."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import asyncpg
-import psutil
+import psutil  # type: ignore[import-untyped]  # it comes without types
 import pytest
 
 from clawback.db import account, remains
@@ -360,13 +360,13 @@ def test_a_program_that_the_wheel_lacks_is_named() -> None:
         EmbeddedPostgres.binary("psqlx")
 
 
-def test_the_log_is_begun_anew_when_it_has_grown(
-    data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("clawback.db.embedded.LOG_BYTES", 10)
+def test_the_log_is_begun_anew_when_it_has_grown(data: Path) -> None:
+    log = data / "postgres.log"
     starts(data)
+    os.truncate(log, 17 * 1024 * 1024)
     starts(data)
-    assert (data / "postgres.log.1").exists()
+    assert log.stat().st_size < 100_000
+    assert log.with_suffix(".log.1").stat().st_size == 17 * 1024 * 1024
 
 
 # As root.

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 from tests.support.wire import API, bearer, request
 
 JSON: Final = ("Content-Type", "application/json")
+NONE: Final = "(none)"
+"""The value of a header that is not sent at all."""
 
 STATUS: Final = {
     "headers_too_large": 431, "uri_too_long": 414, "invalid_header": 400, "request_timeout": 408,
@@ -145,12 +147,8 @@ def rendered(ask: Ask, scene: Mapping[str, str]) -> bytes:
     headers = [one for one in usual if one[0].lower() not in own]
     if ask.body is None:
         headers = [one for one in headers if one != JSON]
-    return request(ask.method, API + path, [*headers, *_kept(ask.headers)], ask.body)
-
-
-def _kept(headers: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
-    """Without those that stand for none at all."""
-    return [(name, value) for name, value in headers if value != "(none)"]
+    headers += [(name, _filled(value, scene)) for name, value in ask.headers if value != NONE]
+    return request(ask.method, API + path, headers, ask.body)
 
 
 def _filled(text: str, scene: Mapping[str, str]) -> str:
