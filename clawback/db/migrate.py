@@ -9,65 +9,26 @@ a transaction: its statements run one by one, so each of them has to bear being 
 
 import re
 from collections.abc import Sequence
-from hashlib import sha256
-from importlib import resources
 from typing import TYPE_CHECKING, Final
-
-import msgspec
 
 from clawback import clock
 from clawback.db import pool, queries
+from clawback.db.releases import Migration, MigrationError, Release, this_release
 
 if TYPE_CHECKING:
     from asyncpg import Connection
 
+__all__ = ["MigrationError", "is_current", "upgrade"]
+
 SQL: Final = queries.load(__package__, "migrate.sql")
-FUNCTIONS: Final = ("load.sql", "apply.sql", "calls.sql")
 OUTSIDE: Final = "-- clawback: no-transaction"
 _END: Final = re.compile(r";[ \t]*$", re.MULTILINE)
-_FUNCTION: Final = re.compile(r"(?m)^CREATE OR REPLACE FUNCTION (\w+)")
-
-
-class MigrationError(Exception):
-    """The database and the files do not fit; the message says which file and why."""
-
-
-class Migration(msgspec.Struct, frozen=True):
-    """One file."""
-
-    number: int
-    name: str
-    text: str
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the text, in hexadecimal."""
-        return sha256(self.text.encode()).hexdigest()
-
-
-class Release(msgspec.Struct, frozen=True):
-    """What a release brings: its migrations in order, and its functions."""
-
-    migrations: tuple[Migration, ...]
-    functions: tuple[str, ...] = ()
-
-
-def this_release() -> Release:
-    """What lies beside this module. Raises: MigrationError for a gap or a repeat."""
-    folder = resources.files(__package__).joinpath("migrations")
-    names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
-    found = tuple(
-        Migration(int(name[:4]), name, folder.joinpath(name).read_text("utf-8")) for name in names
-    )
-    if [one.number for one in found] != list(range(1, len(found) + 1)):
-        raise MigrationError(f"the migrations are not numbered 1, 2, 3 …: {names}")
-    lanes = resources.files("clawback.lanes").joinpath("sql")
-    return Release(found, tuple(lanes.joinpath(name).read_text("utf-8") for name in FUNCTIONS))
 
 
 async def upgrade(dsn: str, *, dry_run: bool = False, release: Release | None = None) -> list[str]:
-    """Bring the database to this release, or the one given; returns the files that were (or would be) applied.
+    """Bring the database to this release, or to the one given.
 
+    Returns the names of the files that were applied; of those that would be, on a dry run.
     Raises: MigrationError; the driver's errors, with everything before the failing file kept.
     """
     wanted = release or this_release()
@@ -96,7 +57,7 @@ async def is_current(dsn: str, *, release: Release | None = None) -> bool:
     try:
         if await _waiting(connection, wanted.migrations):
             return False
-        names = _FUNCTION.findall("\n".join(wanted.functions))
+        names = wanted.function_names
         return not await SQL.list_missing_functions(connection, names=names)
     finally:
         await connection.close()

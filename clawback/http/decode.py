@@ -94,8 +94,14 @@ def _field_faults(name: str, value: object, kind: Any) -> list[ShapeFault]:  # n
         cause = error.__cause__
         if isinstance(cause, AmountError):
             return [ShapeFault(param, "invalid_amount", cause.rule, cause.maximum, cause.decimals)]
-        return [ShapeFault(param, "invalid_field")]
+        return [ShapeFault(param, "invalid_field", _broken_rule(str(error)))]
     return []
+
+
+def _broken_rule(said: str) -> str:
+    """The contract's word for what the decoder found: pattern, length, value or type."""
+    words = {"matching regex": "pattern", "length": "length", "enum value": "value"}
+    return next((rule for word, rule in words.items() if word in said), "type")
 
 
 def is_plain(body: bytes) -> bool:
@@ -114,15 +120,13 @@ def _names_twice(body: bytes) -> bool:
     return len(set(keys)) != len(keys)
 
 
-class _Doubled(ValueError):
-    """An object names a key twice."""
+class _Doubled(dict[str, Any]):
+    """An object that names a key twice."""
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
-    if len(made) != len(pairs):
-        raise _Doubled
-    return made
+    return made if len(made) == len(pairs) else _Doubled(made)
 
 
 def _integer(text: str) -> int | NumberText:
@@ -144,13 +148,18 @@ def _scan(body: bytes) -> dict[str, Any] | Refused:
             parse_int=_integer,
             parse_constant=_no_constant,
         )
-    except _Doubled:
-        return DuplicateKey()
     except (ValueError, RecursionError):
         return InvalidJson()
     if not isinstance(found, dict) or not _is_decent(found, MAX_DEPTH):
         return InvalidJson()
-    return found
+    return DuplicateKey() if _has_doubled(found) else found
+
+
+def _has_doubled(value: object) -> bool:
+    """Whether an object in it names a key twice; its depth is bounded already."""
+    if isinstance(value, dict):
+        return isinstance(value, _Doubled) or any(map(_has_doubled, value.values()))
+    return isinstance(value, list) and any(map(_has_doubled, value))
 
 
 def _is_decent(value: object, depth: int) -> bool:
@@ -172,10 +181,9 @@ class QueryDecoder(Generic[T]):
     def __init__(self, kind: type[T]) -> None:
         """`kind` is a struct whose fields are the parameters, text or converted from it."""
         self._kind = kind
-        self._names = {
-            field.encode_name
-            for field in msgspec.structs.fields(kind)  # type: ignore[arg-type]  # a struct type
-        }
+        fields = msgspec.structs.fields(kind)  # type: ignore[arg-type]  # a struct type
+        self._names = {field.encode_name for field in fields}
+        self._typed = {field.encode_name for field in fields if field.type not in _TEXTS}
         self._empty = msgspec.convert({}, kind, strict=False)
 
     def decode(self, query: bytes) -> T | Refused:
@@ -193,6 +201,8 @@ class QueryDecoder(Generic[T]):
             if name not in self._names or name in found:
                 return InvalidParameter(param=name[:64] if name.isprintable() else None)
             if not value or "\x00" in value or _SURROGATE.search(value):
+                return InvalidParameter(param=name)
+            if name in self._typed and _ODD_NUMBER.fullmatch(value):
                 return InvalidParameter(param=name)
             found[name] = value
         return self._convert(found)

@@ -31,6 +31,8 @@ from clawback.lanes.working import RenderObject, WorkingSet
 from clawback.route import Answer
 
 TRIES: Final = 3
+CHUNK: Final = 32
+"""Commands decided before their changes are sent: PostgreSQL writes while the next are decided."""
 RECONNECT_SECONDS: Final = (0.05, 0.5, 1.0)
 MARKER_WAIT_SECONDS: Final = 20.0
 
@@ -59,9 +61,11 @@ class _Batch:
         self.marker = opaque("", size=12)
         self.outcomes: list[Outcome] = []
         self.follow_up: list[Work] = []
+        self.is_changed = False
+        self._writing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Begin, load, decide each in turn, apply; what is left is the commit, if any.
+        """Begin, load, decide each in turn, apply in chunks; what is left is the commit, if any.
 
         Raises: Retry, LockedOut, Lost; an apply that refuses is a bug of one of the commands.
         """
@@ -74,16 +78,36 @@ class _Batch:
                 if work.key is not None
             ],
         )
-        for work in self.works:
-            self.outcomes.append(await self._decide_loading(work))
-        changes = self._working.changes(self._rules.render)
-        self.is_changed = any(getattr(changes, name) for name in changes.__struct_fields__)
-        if self.is_changed:
-            await self._store.apply(self._shard, self.marker, self._now, changes)
+        try:
+            for place in range(0, len(self.works), CHUNK):
+                for work in self.works[place : place + CHUNK]:
+                    self.outcomes.append(await self._decide_loading(work))
+                await self._apply()
+        finally:
+            await self._applied()
+
+    async def _apply(self) -> None:
+        """Send the changes so far; the next commands are decided while they are written."""
+        changes = self._working.take_changes(self._rules.render)
+        if not any(getattr(changes, name) for name in changes.__struct_fields__):
+            return
+        marker = None if self.is_changed else self.marker
+        self.is_changed = True
+        await self._applied()
+        write = self._store.apply(self._shard, marker, self._now, changes)
+        self._writing = asyncio.create_task(write)
+        await asyncio.sleep(0)
+
+    async def _applied(self) -> None:
+        """Wait until what was sent is written. Raises what the write raised, once."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await writing
 
     async def _load(
         self, reads: list[tuple[BookId, Reads]], keys: list[tuple[BookId, str, str]]
     ) -> None:
+        await self._applied()
         rows = await self._store.load(self._shard, self.books, reads, keys)
         self._working.fill(rows, reads, keys)
 

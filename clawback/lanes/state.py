@@ -78,6 +78,7 @@ class BookState:
         self.touched_claims: dict[ClaimId, None] = {}
         self.touched_attempts: dict[str, Attempt] = {}
         self.touched_keys: dict[tuple[str, str], None] = {}
+        self.touched_facts: dict[str, None] = {}
 
     def take(self, reads: Reads) -> None:
         """Note what a load was asked for: what it did not return is absent, not unknown."""
@@ -93,6 +94,26 @@ class BookState:
             self.accounts.setdefault((account.currency, account.name), (0, 0))
         self.claims_known.update(reads.claims_of)
         self.waiting_known = self.waiting_known or reads.waiting > 0
+
+    def note_stored(self) -> None:
+        """All changes so far were sent to the database: nothing is new or changed any more."""
+        self.loaded_head = self.head
+        for payment_id in self.touched_payments:
+            payment = self.payments[payment_id]
+            assert payment is not None
+            self.stored_payments[payment_id] = payment
+        self.stored.update(self.touched_claims, self.touched_attempts)
+        self.stored_accounts.update(self.touched_accounts)
+        self.stored_keys.update(self.touched_keys)
+        self.touched_payments = {}
+        self.touched_claims = {}
+        self.touched_attempts = {}
+        self.touched_accounts = {}
+        self.touched_keys = {}
+        self.touched_facts = {}
+        self.entries = []
+        self.postings = []
+        self.notices = []
 
     def draft(self, now: datetime) -> "Draft":
         """An overlay for deciding one command at `now`, the book's clock."""
@@ -340,6 +361,7 @@ class Draft:
             state.touched_attempts.update(changed)
             state.attempts[claim_id] = attempts
         state.facts |= self.facts
+        state.touched_facts.update(dict.fromkeys(self.facts))
         for key, account in self.accounts.items():
             state.accounts[key] = account
             state.touched_accounts[key] = self.now

@@ -140,8 +140,11 @@ class Store:
             )
         return _ROWS.decode(row["rows"])
 
-    async def apply(self, shard: int, marker: str, at: datetime, changes: Changes) -> None:
-        """Write everything in one call. Raises: Retry, LockedOut, Lost."""
+    async def apply(self, shard: int, marker: str | None, at: datetime, changes: Changes) -> None:
+        """Write everything in one call, with the batch's marker in its first.
+
+        Raises: Retry, LockedOut, Lost.
+        """
         with _told_apart():
             await SQL.apply(
                 await self._connected(),

@@ -110,8 +110,11 @@ class WorkingSet:
             if state := self.books.get(book_id):
                 state.facts_of.setdefault(object_id, tuple(facts))
 
-    def changes(self, render: Mapping[type, RenderObject]) -> Changes:
-        """Everything that accepted commands changed, each row once, ready to be applied."""
+    def take_changes(self, render: Mapping[type, RenderObject]) -> Changes:
+        """What accepted commands changed since the last call, each row once, ready to be applied.
+
+        From here on the database is taken to have it: a later change of a new row is a change.
+        """
         out = Changes()
         for state in self.books.values():
             if state.head is not state.loaded_head:
@@ -121,6 +124,7 @@ class WorkingSet:
             out.entries.extend(state.entries)
             out.postings.extend(state.postings)
             out.events.extend(_event(notice, state, render) for notice in state.notices)
+            state.note_stored()
         return out
 
 
@@ -192,7 +196,7 @@ def _add_objects(out: Changes, state: BookState) -> None:
         key = state.keys[place]
         assert key is not None
         (out.key_changes if place in state.stored_keys else out.keys).append(key)
-    out.facts.extend(state.facts.values())
+    out.facts.extend(state.facts[fact_id] for fact_id in state.touched_facts)
 
 
 def _event(notice: Notice, state: BookState, render: Mapping[type, RenderObject]) -> Event:

@@ -10,7 +10,8 @@ import pytest
 
 from clawback.db import migrate, pool
 from clawback.db.embedded import EmbeddedPostgres
-from clawback.db.migrate import Migration, MigrationError, Release
+from clawback.db.migrate import MigrationError
+from clawback.db.releases import Migration, Release, this_release
 from tests.conftest import new_database
 from tests.holder import ROOT
 
@@ -53,7 +54,7 @@ def schema_of(dsn: str) -> str:
 
 
 async def test_a_fresh_database_is_brought_to_this_release(empty_database: str) -> None:
-    files = migrate.this_release().migrations
+    files = this_release().migrations
     assert await migrate.is_current(empty_database) is False
     assert await migrate.upgrade(empty_database) == [file.name for file in files]
     assert await noted(empty_database) == [(file.name, file.digest) for file in files]
@@ -62,7 +63,7 @@ async def test_a_fresh_database_is_brought_to_this_release(empty_database: str) 
 
 
 async def test_a_stepped_database_equals_a_fresh_one(empty_database: str, database: str) -> None:
-    last = migrate.this_release()
+    last = this_release()
     for count in range(1, len(last.migrations)):
         step = Release(last.migrations[:count])
         assert await migrate.upgrade(empty_database, release=step) == [step.migrations[-1].name]
@@ -178,7 +179,7 @@ async def test_a_function_that_is_missing_is_noticed_and_installed(
 
 
 def test_the_releases_files_are_numbered_without_a_gap() -> None:
-    found = migrate.this_release().migrations
+    found = this_release().migrations
     assert [file.number for file in found] == list(range(1, len(found) + 1))
     assert all(file.name.startswith(f"{file.number:04d}_") for file in found)
     assert all(len(file.digest) == 64 for file in found)
@@ -188,7 +189,7 @@ SQUAWK = {
     "prefer-robust-stmts": "a file is one transaction with its record: it is never half applied",
     "require-lock-timeout": "the runner sets it for every file",
     "require-statement-timeout": "a migration takes as long as it takes; its locks are bounded",
-    "prefer-bigint-over-int": "shards, versions and counters are bounded by CHECKs; money is bigint",
+    "prefer-bigint-over-int": "what is no money has a CHECK that bounds it; money is bigint",
 }
 
 

@@ -39,7 +39,9 @@ DECLARE
     unbalanced bigint;
     groups bigint;
 BEGIN
-    INSERT INTO markers (shard, marker, created_at) VALUES (p_shard, p_marker, p_at);
+    IF p_marker IS NOT NULL THEN
+        INSERT INTO markers (shard, marker, created_at) VALUES (p_shard, p_marker, p_at);
+    END IF;
 
     IF p_payment_amounts IS NOT NULL THEN
         UPDATE payments AS p SET (
