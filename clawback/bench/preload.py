@@ -148,7 +148,7 @@ async def _capture_batch(store: Store, merchant: Merchant, numbers: range) -> No
         outcome = tables.RULES.decide[type(command)](draft, command, at)
         assert not isinstance(outcome, Refused), outcome
         draft.merge()
-    changes = working.changes(tables.RULES.render)
+    changes = working.take_changes(tables.RULES.render)
     await store.apply(book.shard, f"bench-{numbers[0]}", at, changes)
     await store.commit()
 

@@ -135,9 +135,9 @@ def _rail_refusal(payment: Payment, rule: Rule | None, asked: int, now: datetime
         return RefundNotSupported(rail=payment.method)
     if payment.refund_deadline_at is not None and now > payment.refund_deadline_at:
         return RefundWindowClosed(deadline_at=payment.refund_deadline_at)
-    if asked < payment.amount_minor and rule.refund.partial != YES:
-        return PartialRefundNotSupported(rail=payment.method)
     limit = max_refunds(rule)
+    if asked < payment.amount_minor and rule.refund.partial != YES:
+        return PartialRefundNotSupported(max_refunds=limit)
     if limit is not None and payment.refunds_used >= limit:
         return MultipleRefundsNotSupported(max_refunds=limit)
     return None

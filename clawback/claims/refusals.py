@@ -68,11 +68,11 @@ class PartialRefundNotSupported(Refused, frozen=True, kw_only=True):
     code = "partial_refund_not_supported"
     message = "This payment's rail refunds in full only; leave the amount out."
     param: str | None = "amount"
-    rail: str
+    max_refunds: int | None
 
     def details(self) -> dict[str, object]:
-        """The rail."""
-        return {"rail": self.rail}
+        """How many refunds the rail takes; null is any number."""
+        return {"maxRefunds": self.max_refunds}
 
 
 class MultipleRefundsNotSupported(Refused, frozen=True, kw_only=True):

@@ -318,6 +318,11 @@ def _header_refusal(request: "_Request", route: Route, body: bytes) -> Refused |
     return None
 
 
+def next_request_id() -> str:
+    """A name for the next request that this process answers."""
+    return f"req_{_RUN}{base36(next(_COUNT), 8).lower()}"
+
+
 class _Request:
     """What is known of a request while it is served."""
 
@@ -341,7 +346,7 @@ class _Request:
         raw: Headers = scope["headers"]
         self.headers = dict(raw)
         self.doubled = len(self.headers) != len(raw) and _has_doubled(raw)
-        self.id = f"req_{_RUN}{base36(next(_COUNT), 8).lower()}"
+        self.id = next_request_id()
         self.query: bytes = scope["query_string"]
         self.parts: list[str] = []
         self.route_name = ""

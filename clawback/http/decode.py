@@ -7,6 +7,7 @@ body read again, slowly, to say exactly what is wrong, in the contract's order (
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -28,6 +29,12 @@ ORDER: Final = ("unknown_field", "missing_field", "invalid_field", "invalid_amou
 
 _PATH: Final = re.compile(r" - at `\$(.*)`$")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_FORMS: Final[dict[Any, re.Pattern[str]]] = {
+    int: re.compile(r"-?[0-9]+", re.ASCII),
+    bool | None: re.compile("true|false"),
+    datetime | None: re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T.+", re.ASCII),
+}
+"""How a parameter must be written; the decoder would also take 1e1, null, and seconds as a time."""
 
 T = TypeVar("T")
 
@@ -183,7 +190,9 @@ class QueryDecoder(Generic[T]):
         self._kind = kind
         fields = msgspec.structs.fields(kind)  # type: ignore[arg-type]  # a struct type
         self._names = {field.encode_name for field in fields}
-        self._typed = {field.encode_name for field in fields if field.type not in _TEXTS}
+        self._forms = {
+            field.encode_name: _FORMS[field.type] for field in fields if field.type in _FORMS
+        }
         self._empty = msgspec.convert({}, kind, strict=False)
 
     def decode(self, query: bytes) -> T | Refused:
@@ -202,7 +211,7 @@ class QueryDecoder(Generic[T]):
                 return InvalidParameter(param=name[:64] if name.isprintable() else None)
             if not value or "\x00" in value or _SURROGATE.search(value):
                 return InvalidParameter(param=name)
-            if name in self._typed and _ODD_NUMBER.fullmatch(value):
+            if name in self._forms and self._forms[name].fullmatch(value) is None:
                 return InvalidParameter(param=name)
             found[name] = value
         return self._convert(found)

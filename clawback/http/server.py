@@ -14,12 +14,14 @@ from typing import ClassVar, Final
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from clawback import API_VERSION
 from clawback.errors import Refused
 from clawback.http import faults
-from clawback.http.app import App, render_refusal
+from clawback.http.app import App, next_request_id, render_refusal
 from clawback.settings import Settings
 
 BACKLOG: Final = 1024
+VERSIONS: Final = ("1.0", "1.1")
 LOOPBACK: Final = frozenset({"", "127.0.0.1", "::1"})
 
 
@@ -95,6 +97,8 @@ class LimitedProtocol(HttpToolsProtocol):
         """The request goes to the application, unless it is too large."""
         self._silence.cancel()
         refused = self._too_large()
+        if self.parser.get_http_version() not in VERSIONS:
+            refused = faults.InvalidHeader()
         self._url_bytes = 0
         if refused is not None:
             self._refuse(refused)
@@ -153,11 +157,13 @@ class LimitedProtocol(HttpToolsProtocol):
     def _refuse(self, refused: Refused) -> None:
         if self.transport.is_closing():
             return
-        status, body = render_refusal(refused, "req_unread")
+        request_id = next_request_id()
+        status, body = render_refusal(refused, request_id)
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
-            "request-id: req_unread\r\nconnection: close\r\ncache-control: no-store\r\n"
-            f"x-content-type-options: nosniff\r\ncontent-length: {len(body)}\r\n\r\n"
+            f"request-id: {request_id}\r\nclawback-version: {API_VERSION}\r\n"
+            "connection: close\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+            f"content-length: {len(body)}\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

@@ -476,7 +476,6 @@ ROUTES: Final = (
         "Make something happen to a test payment",
         Simulated,
         body=SimulateBody,
-        empty_body=False,
         errors=("not_found", "simulate_not_possible"),
         sandbox_only=True,
     ),

@@ -12,7 +12,6 @@ from clawback.db import queries
 from clawback.errors import Refused
 from clawback.money import major, usd
 from clawback.payments.model import YES, max_refunds, window_days
-from clawback.payments.refusals import FieldInvalid
 from clawback.providers.methods import Method, load_methods
 from clawback.providers.rails import rule_for
 from clawback.route import ANY_KEY, Answer, Call, NoBody, Route
@@ -159,15 +158,11 @@ async def list_methods(call: Call[NoBody, MethodsQuery]) -> Answer | Refused:
     return Answer(200, _ENCODER.encode(shown))
 
 
-class UnknownFilter(FieldInvalid, frozen=True, kw_only=True):
+class UnknownFilter(Refused, frozen=True, kw_only=True):
     """A filter names something that does not exist."""
 
     code = "invalid_parameter"
     message = "A query parameter has a value that does not exist."
-
-    def details(self) -> dict[str, object]:
-        """The filter."""
-        return {"errors": [{"param": self.param, "code": self.code}]}
 
 
 def _unknown(param: str) -> Refused:

@@ -20,9 +20,9 @@ SECOND = Migration(2, "0002_second.sql", "CREATE TABLE second (a integer);\nSELE
 OUTSIDE = Migration(
     3,
     "0003_outside.sql",
-    "-- clawback: no-transaction\n-- Two statements; neither may run in a transaction.\n"
-    "CREATE INDEX CONCURRENTLY IF NOT EXISTS first_a_idx\n    ON first (a);\n"
-    "CREATE INDEX CONCURRENTLY IF NOT EXISTS second_a_idx ON second (a);\n",
+    "-- clawback: no-transaction\n-- Neither statement may run in a transaction.\n"
+    "DROP INDEX CONCURRENTLY IF EXISTS first_a_idx;\n"
+    "CREATE INDEX CONCURRENTLY first_a_idx\n    ON first (a);\n",
 )
 
 
@@ -138,8 +138,8 @@ async def test_a_file_outside_a_transaction_runs_statement_by_statement(
     marked = release(FIRST, SECOND, OUTSIDE)
     assert await migrate.upgrade(empty_database, release=marked) == [OUTSIDE.name]
     rows = await ask(empty_database, "SELECT count(*) FROM pg_index WHERE indisvalid AND"
-                     " indexrelid::regclass::text IN ('first_a_idx', 'second_a_idx')")  # fmt: skip
-    assert rows == [(2,)]
+                     " indexrelid::regclass::text = 'first_a_idx'")  # fmt: skip
+    assert rows == [(1,)]
     assert await migrate.is_current(empty_database, release=marked)
 
 

@@ -197,7 +197,6 @@ def payment_fields() -> Iterator[Row]:
         ("null method", '{"amount":50,"paymentMethodId":null}', "paymentMethodId"),
         ("a slug without country", '{"amount":50,"paymentMethod":"spei"}', "country"),
         ("many countries", '{"amount":50,"paymentMethodId":"sbx_card"}', "country"),
-        ("missing before amount", '{"amount":"x"}', "paymentMethodId"),
     ):
         yield Row(f"pay: {name}", pay(body), "missing_field", param)
     ask = pay('{"amount":50,"paymentMethodId":"sbx_spei","paymentMethod":"pix"}')
@@ -280,11 +279,9 @@ def states() -> Iterator[Row]:
     says = {"kind": "user_dispute", "status": "released", "pendingReason": None}
     ask = post("/claims/{released}/cancel", "{}")
     yield Row("cancel what is out", ask, "claim_transition_invalid", None, says)
-    yield Row("cancel, no body", post("/claims/{canceled}/cancel", None), "claim_transition_invalid")
-    for name, body, limit in (("a claim", '{"amount":17.23}', "maxClaimUsd"),
-                              ("a day", '{"amount":8}', "maxDayUsd")):  # fmt: skip
-        ask = refund(body, "limited_payment", key="limited")
-        yield Row(f"a key's limit for {name}", ask, "key_limit_exceeded", None, {"limit": limit})
+    yield Row(
+        "cancel, no body", post("/claims/{canceled}/cancel", None), "claim_transition_invalid"
+    )
 
 
 def keys() -> Iterator[Row]:
@@ -339,7 +336,9 @@ def headers() -> Iterator[Row]:
         yield Row(f"type {value}", refund("{}", Content_Type=value), "unsupported_media_type")
         yield Row(f"type {value}", pay("x", Content_Type=value), "unsupported_media_type")
     for value in ("gzip", "identity", "br", ""):
-        yield Row(f"encoding {value}", refund("{}", Content_Encoding=value), "unsupported_media_type")
+        yield Row(
+            f"encoding {value}", refund("{}", Content_Encoding=value), "unsupported_media_type"
+        )
     for value in ("", "x" * 256, "é", "a\tb", "\x80"):
         ask = refund("{}", Idempotency_Key=value)
         yield Row(f"key {value[:4]!r}", ask, "invalid_idempotency_key")
@@ -356,7 +355,10 @@ def headers() -> Iterator[Row]:
     for name, ask in (
         ("another amount", refund('{"amount":11}', "part", Idempotency_Key="part-key")),
         ("another payment", refund('{"amount":10}', Idempotency_Key="part-key")),
-        ("another reason", refund('{"amount":10,"reason":"x"}', "part", Idempotency_Key="part-key")),
+        (
+            "another reason",
+            refund('{"amount":10,"reason":"x"}', "part", Idempotency_Key="part-key"),
+        ),
         ("an absent payment", refund('{"amount":10}', "absent", Idempotency_Key="part-key")),
     ):
         yield Row(f"key used for {name}", ask, "idempotency_conflict")
@@ -374,6 +376,8 @@ def queries() -> Iterator[Row]:
         ("/payments?limit=0x10", "limit"), ("/payments?limit=1e1", "limit"),
         ("/payments?status=%00", "status"), ("/payments?status=%FF", None),
         ("/claims?needsReview=x", "needsReview"), ("/claims?dueBefore=1", "dueBefore"),
+        ("/payments?from=1", "from"), ("/payments?disputed=null", "disputed"),
+        ("/payments?limit=null", "limit"), ("/payments?limit=5.0", "limit"),
         ("/claims?Limit=1", "Limit"), ("/events?after=evt_none", "after"),
         ("/events?limit=x", "limit"), ("/payment-methods?country=XX", "country"),
         ("/payment-methods?channel=NOPE", "channel"), ("/ping?x=1", "x"), ("/me?limit=1", "limit"),
@@ -386,9 +390,7 @@ def queries() -> Iterator[Row]:
 
 def routes() -> Iterator[Row]:
     """Paths and methods."""
-    yield Row("an empty name", get("/payments/"), "not_found")
-    yield Row("an empty name to refund", post("/payments//refund", "{}"), "not_found")
-    for path in ("/nope", "/payments/{spei}/", "/claims//cancel/", "//payments",
+    for path in ("/nope", "/payments/", "/payments/{spei}/", "/payments//refund", "//payments",
                  "/payments/{spei}/refund/x", "/Payments", "/payments/{spei}%2frefund", "/",
                  "/payments/%2e%2e/claims", "/payments/../claims", "/payments/{spei}%00",
                  "/payments/{spei}%0a", "/payments;x", "/refunds"):  # fmt: skip
@@ -433,7 +435,9 @@ def transport() -> Iterator[Row]:
     line = Ask("GET", "", raw=b"NONSENSE\r\n\r\n")
     yield Row("HTTP: no request", line, "invalid_header")
     large = f"{usual}\r\nX-A: " + "x" * 33_000
-    yield Row("a large header", raw(large, rest=b"{}"), "headers_too_large", None, {"limit": 32_768})
+    yield Row(
+        "a large header", raw(large, rest=b"{}"), "headers_too_large", None, {"limit": 32_768}
+    )
     many = usual + "".join(f"\r\nX-{number}: y" for number in range(101))
     yield Row("many headers", raw(many, rest=b"{}"), "headers_too_large")
     says = {"limit": 8_192}

@@ -32,7 +32,6 @@ def make_scene(tree: Tree, database: Database) -> Scene:
     scene |= {"strict_payment": strict.take_payment()}
     scene["foreign_claim"] = _refunded(foreign, scene["foreign"], 5)
     tree.told("books", "set", "MCH-STRICT", "require-idempotency-key=yes")
-    _refunded(Shop(tree.address, scene["limited"]), scene["limited_payment"], 8)
     scene |= _late(tree, database)
     _wait_until_quiet(database)
     return scene
@@ -41,8 +40,8 @@ def make_scene(tree: Tree, database: Database) -> Scene:
 def _payments(shop: Shop) -> Scene:
     """Payments in every state, and claims on them."""
     scene = {name: shop.take_payment(action=name) for name in ("processing", "failed", "expired")}
-    scene |= {"pending": shop.take_payment(action=""), "limited_payment": shop.take_payment()}
     scene |= {name: shop.take_payment() for name in ("spei", "part", "spent")}
+    scene["pending"] = shop.take_payment(action="")
     scene["clp"] = shop.take_payment(method="sbx_card", country="CL")
     scene["card20"] = shop.take_payment(method="sbx_card")
     scene |= {
@@ -95,7 +94,6 @@ def _keys(tree: Tree, database: Database) -> Scene:
     dev = tree.dev
     made = {
         "reader": tree.told("keys", "create", MERCHANT, "--scopes", "payments:read"),
-        "limited": tree.told("keys", "create", MERCHANT, "--limits", "1,0.9"),
         "slow": tree.told("keys", "create", MERCHANT, "--rate", "1"),
         "revoked": tree.told("keys", "create", MERCHANT),
         "expired_key": tree.told("keys", "create", MERCHANT),
