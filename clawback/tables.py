@@ -22,9 +22,9 @@ from clawback.db import pool, queries
 from clawback.errors import Refused
 from clawback.ids import Mint
 from clawback.lanes.command import Command
-from clawback.lanes.lane import Rules
 from clawback.lanes.lanes import Lanes
 from clawback.lanes.records import Claim, Payment
+from clawback.lanes.working import Rules
 from clawback.merchants import api as merchants_api
 from clawback.payments import api as payments_api
 from clawback.payments import model as payments_model

@@ -21,10 +21,11 @@ VALUES ($1, $2, $3, $4, $5, NULL, false, 24, 0, 90, $7, 0, $6, '{}', $8);
 -- name: open_book :exec (shard, book_id)
 SELECT lane_open_book_v1($1, $2);
 
--- name: emptiest_shard :one ()
+-- name: emptiest_shard :one (mode)
+-- Counted by mode: every merchant opens a book of each, and live ones would all share a shard.
 SELECT s.shard
 FROM shards AS s
-LEFT JOIN books AS b ON b.shard = s.shard
+LEFT JOIN books AS b ON b.shard = s.shard AND b.mode = $1
 GROUP BY s.shard
 ORDER BY count(b.book_id), s.shard
 LIMIT 1;

@@ -64,7 +64,7 @@ async def create_merchant(session: "Connection", merchant_id: str, name: str, sh
 
 
 async def _open_book(session: "Connection", merchant_id: str, mode: str, now: datetime) -> str:
-    row = await SQL.emptiest_shard(session)
+    row = await SQL.emptiest_shard(session, mode=mode)
     book_id = opaque("bk_", size=6)
     usual = load_methods().settlement
     await SQL.create_book(

@@ -19,8 +19,8 @@ CREATE TABLE public.accounts (
     seq bigint NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     CONSTRAINT accounts_book_length CHECK ((length(book_id) <= 32)),
-    CONSTRAINT accounts_currency_form CHECK ((currency ~ '^[A-Z]{3}$'::text)),
-    CONSTRAINT accounts_name_form CHECK ((name ~ '^[a-z_]{2,16}(:[a-z0-9_]{1,32})?$'::text)),
+    CONSTRAINT accounts_currency_form CHECK ((length(currency) = 3)),
+    CONSTRAINT accounts_name_form CHECK (((length(name) >= 2) AND (length(name) <= 49))),
     CONSTRAINT accounts_range CHECK (((balance >= '-1000000000000000000'::bigint) AND (balance <=
         '1000000000000000000'::bigint))),
     CONSTRAINT accounts_seq CHECK ((seq >= 0)),
@@ -188,7 +188,7 @@ CREATE TABLE public.claims (
         (payable_usd_e4 >= 0) AND (released_usd_e4 >= 0) AND ((released_minor >= 0) AND
         (released_minor <= amount_minor)) AND ((frozen_usd_e4 + missing_usd_e4) <= amount_usd_e4)
         AND (payable_usd_e4 <= amount_usd_e4) AND (released_usd_e4 <= amount_usd_e4))),
-    CONSTRAINT claims_currency_form CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT claims_currency_form CHECK ((length(currency) = 3)),
     CONSTRAINT claims_excess CHECK ((((excess_minor >= 0) AND (excess_minor <= amount_minor)) AND
         ((excess_usd_e4 >= 0) AND (excess_usd_e4 <= amount_usd_e4)))),
     CONSTRAINT claims_kind CHECK ((kind = ANY (ARRAY['user_dispute'::text, 'inquiry'::text,
@@ -318,7 +318,7 @@ CREATE TABLE public.heads (
     CONSTRAINT heads_book_length CHECK ((length(book_id) <= 32)),
     CONSTRAINT heads_clock CHECK (((clock_offset_seconds >= 0) AND (clock_offset_seconds <=
         63072000))),
-    CONSTRAINT heads_hash CHECK ((hash ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT heads_hash CHECK ((length(hash) = 64)),
     CONSTRAINT heads_numbers CHECK (((height >= 0) AND (event_number >= 0) AND (waiting >= 0)))
 )
 WITH (fillfactor='50');
@@ -419,8 +419,8 @@ CREATE TABLE public.payments (
         = (completed_at IS NOT NULL)))),
     CONSTRAINT payments_counters CHECK (((forced_minor >= 0) AND (claimed_usd_e4 >= 0) AND
         (refunded_minor >= 0) AND (charged_back_minor >= 0) AND (refunds_used >= 0))),
-    CONSTRAINT payments_country_form CHECK ((country ~ '^[A-Z]{2}$'::text)),
-    CONSTRAINT payments_currency_form CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT payments_country_form CHECK ((length(country) = 2)),
+    CONSTRAINT payments_currency_form CHECK ((length(currency) = 3)),
     CONSTRAINT payments_fees CHECK (((percent_fee_usd_e4 >= 0) AND (flat_fee_usd_e4 >= 0))),
     CONSTRAINT payments_lengths CHECK (((length(payment_id) = 17) AND (length(book_id) <= 32) AND
         (length(open_dispute_id) <= 64) AND (length(provider) <= 32) AND (length(provider_account)
@@ -435,7 +435,7 @@ CREATE TABLE public.payments (
         'chargeback'::text]))),
     CONSTRAINT payments_version CHECK (((version >= 1) AND (charge_number >= 0)))
 )
-WITH (fillfactor='80');
+WITH (fillfactor='50');
 
 CREATE TABLE public.postings (
     shard integer NOT NULL,

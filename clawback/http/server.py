@@ -131,8 +131,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._unfinished = 0
 
     def _watch_body(self) -> None:
-        """Start the clock of a body that did not come with its headers; stop it once it is whole."""
-        is_partial = self.cycle is not None and self.cycle.more_body
+        """Bound the time of a body that did not come whole with its headers."""
+        is_partial = bool(self.cycle) and self.cycle.more_body
         if is_partial and self._body_clock is None:
             seconds = self.limits.request_seconds
             self._body_clock = self.loop.call_later(seconds, self._end_partial)

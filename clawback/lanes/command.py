@@ -6,14 +6,14 @@ handed in. A decide that finds it needs rows that were not loaded raises `NotLoa
 loads them under the same head rows and decides the command again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import msgspec
 
 from clawback.errors import Refused
-from clawback.ids import ClaimId, Mint, PaymentId
+from clawback.ids import BookId, ClaimId, Mint, PaymentId
 
 if TYPE_CHECKING:
     from clawback.lanes.state import Draft
@@ -40,6 +40,29 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
     facts_of: tuple[str, ...] = ()
     accounts: tuple[AccountName, ...] = ()
     waiting: int = 0
+
+
+def wanted_rows(reads: Sequence[tuple[BookId, Reads]]) -> dict[str, object]:
+    """What several commands read, each row once, as the arguments of a load."""
+    accounts = sorted(
+        {
+            (book, account.currency, account.name)
+            for book, read in reads
+            for account in read.accounts
+        }
+    )
+    return {
+        "payments": list({one for _, read in reads for one in read.payments}),
+        "claims": list({one for _, read in reads for one in read.claims}),
+        "claims_of": list({one for _, read in reads for one in read.claims_of}),
+        "attempts_of": list({one for _, read in reads for one in read.attempts_of}),
+        "facts_of": list({one for _, read in reads for one in read.facts_of}),
+        "account_books": [book for book, _, _ in accounts],
+        "account_currencies": [currency for _, currency, _ in accounts],
+        "account_names": [name for _, _, name in accounts],
+        "waiting_books": sorted({book for book, read in reads if read.waiting}),
+        "waiting_limit": max((read.waiting for _, read in reads), default=0),
+    }
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,10 +11,8 @@ does not cancel its command.
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
-
-import msgspec
 
 from clawback import clock, logs
 from clawback.errors import (
@@ -23,11 +21,11 @@ from clawback.errors import (
     Unavailable,
 )
 from clawback.ids import BookId, Mint, opaque
-from clawback.lanes.command import Decide, NotLoaded, Reads
+from clawback.lanes.command import NotLoaded, Reads
 from clawback.lanes.keys import find_key, store_key
 from clawback.lanes.queue import Outcome, Queue, Work
 from clawback.lanes.store import CommitUnknown, LockedOut, Lost, Retry, Store
-from clawback.lanes.working import RenderObject, WorkingSet
+from clawback.lanes.working import Rules, WorkingSet
 from clawback.route import Answer
 
 TRIES: Final = 3
@@ -38,13 +36,6 @@ MARKER_WAIT_SECONDS: Final = 20.0
 
 
 log = logs.get_logger()
-
-
-class Rules(msgspec.Struct, frozen=True):
-    """What the slices tell the lanes at start-up: how to decide, and how objects are shown."""
-
-    decide: Mapping[type, Decide]
-    render: Mapping[type, RenderObject]
 
 
 class _Batch:

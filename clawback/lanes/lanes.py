@@ -12,8 +12,9 @@ from clawback import clock
 from clawback.errors import Overloaded, Unavailable
 from clawback.ids import Mint
 from clawback.lanes.command import Command
-from clawback.lanes.lane import Lane, Rules
+from clawback.lanes.lane import Lane
 from clawback.lanes.queue import Outcome, Work
+from clawback.lanes.working import Rules
 from clawback.route import Answer, BookRef, IdempotencyKey
 
 MAX_LANES: Final = 4

@@ -17,7 +17,7 @@ import msgspec
 
 from clawback.db import pool, queries
 from clawback.ids import BookId
-from clawback.lanes.command import Reads
+from clawback.lanes.command import Reads, wanted_rows
 from clawback.lanes.records import Changes, Record, Rows
 
 if TYPE_CHECKING:
@@ -113,30 +113,15 @@ class Store:
 
         Raises: Retry, LockedOut, Lost.
         """
-        wanted = {
-            (book, account.currency, account.name)
-            for book, read in reads
-            for account in read.accounts
-        }
-        accounts = sorted(wanted)
         with _told_apart():
             row = await SQL.load(
                 await self._connected(),
                 shard=shard,
                 books=sorted(books),
-                payments=list({one for _, read in reads for one in read.payments}),
-                claims=list({one for _, read in reads for one in read.claims}),
-                claims_of=list({one for _, read in reads for one in read.claims_of}),
-                attempts_of=list({one for _, read in reads for one in read.attempts_of}),
-                facts_of=list({one for _, read in reads for one in read.facts_of}),
-                account_books=[book for book, _, _ in accounts],
-                account_currencies=[currency for _, currency, _ in accounts],
-                account_names=[name for _, _, name in accounts],
+                **wanted_rows(reads),
                 key_books=[book for book, _, _ in keys],
                 key_routes=[route for _, route, _ in keys],
                 keys=[key for _, _, key in keys],
-                waiting_books=sorted({book for book, read in reads if read.waiting}),
-                waiting_limit=max((read.waiting for _, read in reads), default=0),
             )
         return _ROWS.decode(row["rows"])
 

@@ -11,7 +11,7 @@ import msgspec
 
 from clawback import clock
 from clawback.ids import BookId, ClaimId
-from clawback.lanes.command import Reads
+from clawback.lanes.command import Decide, Reads
 from clawback.lanes.records import (
     Account,
     Attempt,
@@ -27,6 +27,13 @@ from clawback.lanes.state import BookState, Notice, event_id
 RenderObject = Callable[..., bytes]
 
 _ENCODER: Final = msgspec.json.Encoder()
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What the slices tell the lanes at start-up: how to decide, and how objects are shown."""
+
+    decide: Mapping[type, Decide]
+    render: Mapping[type, RenderObject]
 
 
 class _EventData(msgspec.Struct, frozen=True, rename="camel"):

@@ -18,16 +18,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import psutil
-
 from tests.crash.refunder import request_of
+from tests.processes import wait_gone
 from tests.support.shops import Paid, Shop
 from tests.support.trees import ROOT, Tree
-from tests.support.wire import API, Line, Reply, bearer, request
+from tests.support.wire import API, Line, Reply, bearer
 
 TERMINAL: Final = frozenset({"released", "failed", "canceled", "rejected", "reversed"})
 TARGETS: Final = ("worker", "api", "postgres", "backend", "sandbox", "api", "whole server")
-COUNTED: Final = frozenset({"worker", "api", "sandbox"})
 PROGRESS_SECONDS: Final = 60.0
 
 
@@ -122,43 +120,29 @@ class Killer:
         while not (victims := self._victims(target)):
             assert time.monotonic() < end, f"there is no {target} to kill"
             time.sleep(0.05)
-        fell = [one for one in victims if _ended(one)]
+        fell = [pid for pid in victims if _ended(pid)]
         assert fell, f"{target} had ended by itself"
-        while alive := [one for one in fell if _lives(one)]:
-            assert time.monotonic() < end, f"{target} survived: {alive}"
-            time.sleep(0.01)
+        assert wait_gone(fell, 10) == [], f"{target} survived"
         self.kills[target] += 1
 
-    def _victims(self, target: str) -> list[psutil.Process]:
+    def _victims(self, target: str) -> list[int]:
         if target == "backend":
-            return self._some(self._tree.backends())
+            backends = self._tree.backends()
+            return [self._draw.choice(backends)] if backends else []
         if target == "whole server":
             return self._tree.server_processes()
         name = self._draw.choice(("api-1", "api-2")) if target == "api" else target
         pid = self._tree.pid(name)
-        try:
-            return [] if pid is None else [psutil.Process(pid)]
-        except psutil.NoSuchProcess:
-            return []
-
-    def _some(self, processes: list[psutil.Process]) -> list[psutil.Process]:
-        return [self._draw.choice(processes)] if processes else []
+        return [] if pid is None else [pid]
 
 
-def _ended(process: psutil.Process) -> bool:
+def _ended(pid: int) -> bool:
     """Send -9; False if it was not there any more."""
     try:
-        os.kill(process.pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return False
     return True
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 class Finding(NamedTuple):
@@ -235,13 +219,13 @@ def _wrongly_paid(claims: Sequence[dict[str, Any]], record: Sequence[Paid]) -> I
     paid: Counter[tuple[str, int]] = Counter()
     for one in record:
         paid[one.charge[:15], one.amount_minor] += one.effects
-    for one in claims:
-        place = one["transactionId"].replace("-", ""), round(one["amount"] * 100)
+    for claim in claims:
+        place = claim["transactionId"].replace("-", ""), round(claim["amount"] * 100)
         times = paid.pop(place, 0)
-        if one["status"] not in TERMINAL:
-            yield f"{one['reason']}: still {one['status']}"
-        if times != (one["status"] == "released"):
-            yield f"{one['reason']}: {one['status']}, and paid {times} times"
+        if claim["status"] not in TERMINAL:
+            yield f"{claim['reason']}: still {claim['status']}"
+        if times != (claim["status"] == "released"):
+            yield f"{claim['reason']}: {claim['status']}, and paid {times} times"
     yield from (
         f"paid {times} times for nothing: {place}" for place, times in paid.items() if times
     )

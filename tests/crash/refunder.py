@@ -86,7 +86,9 @@ class Refunder:
                     return line
             except BROKEN as error:
                 why = type(error).__name__
-                line = None if line is None else line.close()
+                if line is not None:
+                    line.close()
+                line = None
             self._log.write(doubt=job["key"], why=why)
             if self.stopped.is_set():
                 if not self._stubborn:

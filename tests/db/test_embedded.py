@@ -61,13 +61,15 @@ class Kept:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data folder with a table; each test finds it as the one before left it."""
     folder = tmp_path_factory.mktemp("it's a, path") / "data"
     server = EmbeddedPostgres(folder)
     with_connection(server.start(), "CREATE TABLE written (number integer NOT NULL)")
     server.stop()
-    return folder
+    yield folder
+    starts(folder)  # an orderly stop leaves nothing in the temporary folder
+    assert not server.socket_dir.exists()
 
 
 @pytest.fixture

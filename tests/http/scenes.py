@@ -11,6 +11,7 @@ import time
 from hashlib import sha256
 from typing import Final
 
+from clawback import clock
 from tests.support.databases import Database
 from tests.support.shops import Shop, demo_shop, other_shop
 from tests.support.trees import Tree
@@ -115,7 +116,8 @@ def _notices(tree: Tree) -> Scene:
     """Signatures that are right but for what they are about, made by hand."""
     secret = (tree.data / "sandbox" / "notice-secret").read_text().strip()
     key = base64.b64decode(secret.removeprefix("whsec_"))
-    now, old = str(int(time.time())), str(int(time.time()) - 301)
+    seconds = int(clock.real_now().timestamp())
+    now, old = str(seconds), str(seconds - 301)
 
     def sign(stamp: str) -> str:
         made = hmac.digest(key, f"msg.{stamp}.{{}}".encode(), sha256)

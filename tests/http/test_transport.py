@@ -114,7 +114,7 @@ def test_unknown_paths_and_methods(
         ("/api/v1/me", "", {}, 401, "missing_api_key"),
         ("/api/v1/me", "", {"Authorization": "Basic abc"}, 401, "missing_api_key"),
         ("/api/v1/me", "sk_test_" + "a" * 36, {}, 401, "invalid_api_key"),
-        ("/api/v1/me", mint("secret", "test").key, {}, 401, "invalid_api_key"),
+        ("/api/v1/me", "unknown", {}, 401, "invalid_api_key"),
         ("/api/v1/me", "publishable", {}, 403, "key_kind_not_allowed"),
         ("/api/v1/me?key=sk_test_abcdefgh1", "secret", {}, 400, "key_in_url"),
         ("/api/v1/me", "secret", {"Clawback-Version": "2020-01-01"}, 400, "invalid_version"),
@@ -137,7 +137,8 @@ def test_keys_versions_and_parameters(
     code: str,
 ) -> None:
     """The steps before a handler is called, each with its own code."""
-    reply = wire.call("GET", path, keys.get(key, key), headers=headers)
+    given = keys | {"unknown": mint("secret", "test").key}
+    reply = wire.call("GET", path, given.get(key, key), headers=headers)
     assert (reply.status, reply.code) == (status, code)
     assert "sk_test_abcdefgh1" not in reply.body.decode()
 

@@ -30,8 +30,10 @@ REFUND_SPELLINGS: Final = (
 PAYMENT_SPELLINGS: Final = (
     '{{"amount":50,"paymentMethodId":"sbx_spei","country":"MX","merchantOrderId":"{0}"}}',
     '{{"merchantOrderId":"{0}","country":"MX","paymentMethodId":"sbx_spei","amount":5e1}}',
-    '{{"amount":50.00,"paymentMethodId":"sbx_spei","country":"MX","merchantOrderId":"{0}",'
-    '"userName":null}}',
+    (
+        '{{"amount":50.0,"paymentMethodId":"sbx_spei","country":"MX",'
+        '"merchantOrderId":"{0}","userName":null}}'
+    ),
 )
 
 pytestmark = pytest.mark.timeout(1800)
@@ -78,7 +80,7 @@ def judge(use: Use, replies: Sequence[Reply], last: Reply) -> list[str]:
 
 
 def draw_uses(draw: random.Random, first: int, payment: str) -> list[Use]:
-    """The keys of a volley: refunds of one payment, now and then a new payment, now and then cut."""
+    """The keys of a volley: refunds of one payment, some new payments, some never sent whole."""
     uses = []
     for number in range(first, min(first + KEYS_AT_ONCE, KEYS)):
         key = f"key-{number}-{draw.randrange(10**9)}"

@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-
 import clawback
+from tests.processes import descendants, is_alive, wait_gone
 
 ROOT: Final = Path(clawback.__file__).resolve().parents[1]
 START_SECONDS: Final = 60.0
@@ -79,19 +78,16 @@ class Tree:
     def pid(self, part: str) -> int | None:
         """The process of a part, if it runs this moment."""
         pid = self.dev["pids"].get(part)
-        return int(pid) if pid is not None and psutil.pid_exists(int(pid)) else None
+        return int(pid) if pid is not None and is_alive(int(pid)) else None
 
-    def backends(self) -> list[psutil.Process]:
+    def backends(self) -> list[int]:
         """PostgreSQL's processes for our connections, this moment."""
-        return [one for one in self.server_processes()[1:] if "clawback" in _title(one)]
+        return [pid for pid in self.server_processes()[1:] if b"clawback" in _title(pid)]
 
-    def server_processes(self) -> list[psutil.Process]:
+    def server_processes(self) -> list[int]:
         """The postmaster and all its children; empty while it is away."""
         pid = self.pid("postgres")
-        try:
-            return [] if pid is None else [top := psutil.Process(pid), *top.children()]
-        except psutil.NoSuchProcess:
-            return []
+        return [] if pid is None else [pid, *descendants(pid)]
 
     def run(self, *arguments: str, seconds: float = 120.0) -> "subprocess.CompletedProcess[str]":
         """A `clawback` command on this tree's data, run to its end."""
@@ -129,22 +125,21 @@ class Tree:
         """Stop it, in order if it can, and leave no process behind."""
         if self._process.poll() is not None:
             return
-        top = psutil.Process(self._process.pid)
-        everything = [top, *top.children(recursive=True)]
+        everything = [self._process.pid, *descendants(self._process.pid)]
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(40)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        _, alive = psutil.wait_procs(everything, timeout=20)
-        for one in alive:
-            one.kill()
+        alive = wait_gone(everything, 20)
+        for pid in alive:
+            os.kill(pid, signal.SIGKILL)
         assert not alive, f"still there after the end: {alive}"
 
 
-def _title(process: psutil.Process) -> str:
+def _title(pid: int) -> bytes:
     try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""

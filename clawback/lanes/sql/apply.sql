@@ -117,7 +117,8 @@ BEGIN
             FROM json_populate_recordset(
                     json_populate_record(
                         NULL::claims,
-                        '{"version": 1, "round": 1, "claimed_share_minor": 0, "forced_share_minor": 0,
+                        '{"version": 1, "round": 1, "claimed_share_minor": 0,
+                        "forced_share_minor": 0,
                 "excess_minor": 0, "excess_usd_e4": 0, "released_minor": 0, "released_usd_e4": 0,
                 "frozen_usd_e4": 0, "missing_usd_e4": 0, "payable_usd_e4": 0, "freezes": 0,
                 "sources": [], "approval_required": false, "needs_review": false,

@@ -27,7 +27,8 @@ BEGIN
             json_populate_record(
                 NULL::payments,
                 '{"captured_minor": 0, "claimed_minor": 0, "forced_minor": 0, "claimed_usd_e4": 0,
-                "refunded_minor": 0, "charged_back_minor": 0, "refunds_used": 0, "pending_usd_e4": 0,
+                "refunded_minor": 0, "charged_back_minor": 0, "refunds_used": 0,
+                "pending_usd_e4": 0,
                 "reserve_usd_e4": 0, "percent_fee_usd_e4": 0, "flat_fee_usd_e4": 0,
                 "charge_number": 0}'
             ), p_payments
@@ -56,8 +57,10 @@ BEGIN
             FROM json_populate_recordset(
                     json_populate_record(
                         NULL::payments,
-                        '{"captured_minor": 0, "claimed_minor": 0, "forced_minor": 0, "claimed_usd_e4": 0,
-                "refunded_minor": 0, "charged_back_minor": 0, "refunds_used": 0, "pending_usd_e4": 0,
+                        '{"captured_minor": 0, "claimed_minor": 0, "forced_minor": 0,
+                        "claimed_usd_e4": 0,
+                "refunded_minor": 0, "charged_back_minor": 0, "refunds_used": 0,
+                "pending_usd_e4": 0,
                 "reserve_usd_e4": 0, "percent_fee_usd_e4": 0, "flat_fee_usd_e4": 0,
                 "charge_number": 0}'
                     ), p_payment_changes
