@@ -147,7 +147,13 @@ async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
         dsn, size=settings.readers, application_name=f"{name} reader"
     )
     writers = await pool.create_writer_pool(dsn, application_name=f"{name} writer")
-    lanes = Lanes(dsn, settings.lanes or shards, RULES, mint)
+    lanes = Lanes(
+        dsn,
+        settings.lanes or shards,
+        RULES,
+        mint,
+        allow_unsafe=settings.allow_unsafe_database,
+    )
     lanes.start()
     try:
         yield Runtime(lanes, readers, writers, _accounts(settings), mint)

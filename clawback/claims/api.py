@@ -72,7 +72,7 @@ async def refund(call: Call[RefundBody, NoQuery]) -> Answer | Refused:
         expected = None if guard is msgspec.UNSET else not_negative(guard)
     except AmountError as error:
         return InvalidAmount(param=param, rule=error.rule, maximum=error.maximum)
-    payment_id = call.path["id"]
+    payment_id, limits = call.path["id"], call.caller.limits
     if not is_well_formed(payment_id, "TXN-"):
         return NotFound()
     return await call.services.submit(
@@ -84,6 +84,8 @@ async def refund(call: Call[RefundBody, NoQuery]) -> Answer | Refused:
             reason=body.reason,
             expected_remaining=expected,
             actor=call.caller.actor,
+            max_claim_usd_e4=None if limits is None else limits.max_claim_usd_e4,
+            max_day_usd_e4=None if limits is None else limits.max_day_usd_e4,
         ),
         _opened,
         call.key,

@@ -17,6 +17,7 @@ from clawback.balances.model import (
     queued,
 )
 from clawback.claims.refusals import (
+    KeyLimitExceeded,
     MultipleRefundsNotSupported,
     PartialRefundNotSupported,
     PaymentDisputed,
@@ -85,6 +86,8 @@ class OpenRefund(Command, frozen=True, kw_only=True):
     reason: str | None
     expected_remaining: Amount | None
     actor: str
+    max_claim_usd_e4: int | None = None
+    max_day_usd_e4: int | None = None
 
     def reads(self) -> Reads:
         """The payment and the accounts that a freeze may touch."""
@@ -120,6 +123,10 @@ def decide_open_refund(draft: Draft, command: Command, now: datetime) -> Refused
     if refused is not None:
         return refused
     assert rule is not None, payment.method
+    worth = _worth(payment, asked)
+    refused = _limit_refusal(draft, command, worth)
+    if refused is not None:
+        return refused
     claim = _opened(draft, payment, rule, command, asked)
     draft.tell("claim.opened", claim, actor=command.actor, movement="freeze")
     return Decided(response=claim, object_id=claim.claim_id)
@@ -159,10 +166,40 @@ def _amount_refusal(payment: Payment, asked: int, expected: int) -> Refused | No
     return None
 
 
+def _worth(payment: Payment, asked: int) -> int:
+    """The USD value of the next `asked` local units, so that all parts add up to the whole."""
+    before_minor = payment.claimed_minor + payment.forced_minor
+    return max(0, usd_e4_of_first(before_minor + asked, payment) - payment.claimed_usd_e4)
+
+
+def _limit_refusal(draft: Draft, command: OpenRefund, worth: int) -> Refused | None:
+    """The limits of a restricted key: per claim, and per UTC day of the book's clock."""
+    if command.max_claim_usd_e4 is not None and worth > command.max_claim_usd_e4:
+        return KeyLimitExceeded(
+            limit="maxClaimUsd",
+            limit_usd_e4=command.max_claim_usd_e4,
+            used_usd_e4=0,
+            amount_usd_e4=worth,
+        )
+    if command.max_day_usd_e4 is None:
+        return None
+    day = draft.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    used = draft.spent(command.actor, day)
+    if used + worth > command.max_day_usd_e4:
+        return KeyLimitExceeded(
+            limit="maxDayUsd",
+            limit_usd_e4=command.max_day_usd_e4,
+            used_usd_e4=used,
+            amount_usd_e4=worth,
+        )
+    draft.add_spent(command.actor, day, worth)
+    return None
+
+
 def _opened(draft: Draft, payment: Payment, rule: Rule, command: OpenRefund, asked: int) -> Claim:
     """The new claim with its share of the cap, frozen as far as there is money."""
     before_minor = payment.claimed_minor + payment.forced_minor
-    worth = max(0, usd_e4_of_first(before_minor + asked, payment) - payment.claimed_usd_e4)
+    worth = _worth(payment, asked)
     threshold = draft.book.approval_threshold_usd_e4
     deadline, now = payment.refund_deadline_at, draft.now
     details_due = None

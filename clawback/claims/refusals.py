@@ -9,7 +9,7 @@ from datetime import datetime
 from clawback import clock
 from clawback.currencies import Currency, exponent
 from clawback.errors import Refused
-from clawback.money import major
+from clawback.money import major, usd
 
 
 class PaymentNotRefundable(Refused, frozen=True, kw_only=True):
@@ -166,3 +166,23 @@ class SelfApproval(Refused, frozen=True, kw_only=True):
 
     code = "self_approval"
     message = "Who asked for a refund cannot decide it; a second principal must."
+
+
+class KeyLimitExceeded(Refused, frozen=True, kw_only=True):
+    """A limit of a restricted key."""
+
+    code = "key_limit_exceeded"
+    message = "This key may not give back that much; see details."
+    limit: str
+    limit_usd_e4: int
+    used_usd_e4: int
+    amount_usd_e4: int
+
+    def details(self) -> dict[str, object]:
+        """Which limit, how much of it is used, and what was asked."""
+        return {
+            "limit": self.limit,
+            "limitUsd": usd(self.limit_usd_e4),
+            "usedUsd": usd(self.used_usd_e4),
+            "amountUsd": usd(self.amount_usd_e4),
+        }

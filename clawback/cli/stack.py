@@ -66,7 +66,7 @@ class Stack:
         port = self._take_port()
         database = await self._start_database()
         keys = await seed.prepare(database, self._known_keys(), rate=self._options.rate)
-        provider = await self._start_sandbox()
+        provider = await self._start_sandbox(port)
         settings = settings_of(self._data, database, provider) | {
             "CLAWBACK_PORT": str(port),
             "CLAWBACK_READERS": str(_readers(self._options.processes)),
@@ -191,7 +191,7 @@ class Stack:
             "postgres", "PostgreSQL", lambda: _text(postgres.address_file(self._data))
         )
 
-    async def _start_sandbox(self) -> str:
+    async def _start_sandbox(self, api_port: int) -> str:
         """Start the provider peer; returns its address, which stays when it is started again."""
         folder = self._data / "sandbox"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -204,6 +204,8 @@ class Stack:
         arguments = (
             "--port", str(port), "--port-file", str(announced),
             "--data", str(folder / "record.sqlite3"), "--secret-file", str(folder / "secret"),
+            "--notice-url", f"http://{HOST}:{api_port}/api/v1/providers/sandbox/webhooks",
+            "--notice-secret-file", str(folder / "notice-secret"),
         )  # fmt: skip
         part = self._part("sandbox", "clawback.sandbox", arguments, environment())
         await self._supervisor.start(part)

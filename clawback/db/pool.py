@@ -24,6 +24,7 @@ AWAY: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
     OSError,
@@ -48,10 +49,10 @@ async def connect(dsn: str, *, application_name: str, role: str | None = APP_ROL
     return await asyncpg.connect(dsn, server_settings=settings, timeout=10)
 
 
-async def connect_lane(dsn: str, name: str, *, allow_unsafe: bool | None = None) -> "Connection":
+async def connect_lane(dsn: str, name: str, *, allow_unsafe: bool = False) -> "Connection":
     """A lane's connection: bounded waits, and commits that last, whatever the role's settings say.
 
-    The session is checked as `check_durability` does; None: its process has seen to that.
+    The session is checked as `check_durability` does.
     Raises: UnfitServer; the driver's errors.
     """
     settings = {
@@ -64,8 +65,6 @@ async def connect_lane(dsn: str, name: str, *, allow_unsafe: bool | None = None)
         "synchronous_commit": "on",
     }
     connection = await asyncpg.connect(dsn, server_settings=settings, timeout=5)
-    if allow_unsafe is None:
-        return connection
     with ExitStack() as undo:
         undo.callback(connection.terminate)
         await check_durability(connection, allow_unsafe=allow_unsafe)

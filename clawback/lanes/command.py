@@ -30,7 +30,8 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
     """What a command reads besides its book's head row, settings and idempotency key.
 
     `waiting` asks for the claims that wait for funds, by deadline then age, at most that many;
-    `claims_of` for all claims of these payments; `facts_of` for the facts about these objects.
+    `claims_of` for all claims of these payments; `facts_of` for the facts about these objects;
+    `spent` for what these actors claimed back since these times.
     """
 
     payments: tuple[PaymentId, ...] = ()
@@ -40,6 +41,7 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
     facts_of: tuple[str, ...] = ()
     accounts: tuple[AccountName, ...] = ()
     waiting: int = 0
+    spent: tuple[tuple[str, datetime], ...] = ()
 
 
 def wanted_rows(reads: Sequence[tuple[BookId, Reads]]) -> dict[str, object]:
@@ -61,6 +63,9 @@ def wanted_rows(reads: Sequence[tuple[BookId, Reads]]) -> dict[str, object]:
         "account_currencies": [currency for _, currency, _ in accounts],
         "account_names": [name for _, _, name in accounts],
         "waiting_books": sorted({book for book, read in reads if read.waiting}),
+        "spent_books": [book for book, read in reads for _ in read.spent],
+        "spent_actors": [actor for _, read in reads for actor, _ in read.spent],
+        "spent_since": [since for _, read in reads for _, since in read.spent],
         "waiting_limit": max((read.waiting for _, read in reads), default=0),
     }
 

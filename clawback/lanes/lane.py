@@ -132,9 +132,9 @@ class _Batch:
 class Lane:
     """Serves its shards, one batch at a time, over one connection."""
 
-    def __init__(self, dsn: str, number: int, rules: Rules, mint: Mint) -> None:
-        """Connects on first use; `run` does the work."""
-        self._store = Store(dsn, f"clawback lane {number}")
+    def __init__(self, store: Store, rules: Rules, mint: Mint) -> None:
+        """The store connects on first use; `run` does the work."""
+        self._store = store
         self._rules = rules
         self._mint = mint
         self._queues: OrderedDict[int, Queue] = OrderedDict()

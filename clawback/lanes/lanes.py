@@ -14,6 +14,7 @@ from clawback.ids import Mint
 from clawback.lanes.command import Command
 from clawback.lanes.lane import Lane
 from clawback.lanes.queue import Outcome, Work
+from clawback.lanes.store import Store
 from clawback.lanes.working import Rules
 from clawback.route import Answer, BookRef, IdempotencyKey
 
@@ -25,9 +26,18 @@ ResponseT = TypeVar("ResponseT")
 class Lanes:
     """All lanes of a process: the only door to money and claims."""
 
-    def __init__(self, dsn: str, shards: int, rules: Rules, mint: Mint) -> None:
-        """One lane per shard, at most four; shards beyond that share them."""
-        self._lanes = [Lane(dsn, one, rules, mint) for one in range(min(shards, MAX_LANES))]
+    def __init__(
+        self, dsn: str, shards: int, rules: Rules, mint: Mint, *, allow_unsafe: bool = False
+    ) -> None:
+        """One lane per shard, at most four; shards beyond that share them.
+
+        `allow_unsafe`: development only, see `db.pool.check_durability`.
+        """
+        stores = [
+            Store(dsn, f"clawback lane {number}", allow_unsafe=allow_unsafe)
+            for number in range(min(shards, MAX_LANES))
+        ]
+        self._lanes = [Lane(store, rules, mint) for store in stores]
         self._tasks: list[asyncio.Task[None]] = []
         self._is_open = False
 

@@ -331,6 +331,15 @@ class Fact(Record, frozen=True, kw_only=True):
     applied_at: datetime | None = None
 
 
+class Spent(Record, frozen=True, kw_only=True):
+    """What an actor claimed back since a time, in 1/10,000 USD, whatever became of it."""
+
+    book_id: BookId
+    actor: str
+    since: datetime
+    usd_e4: int
+
+
 class Rows(msgspec.Struct, frozen=True):
     """What one load returned."""
 
@@ -344,6 +353,7 @@ class Rows(msgspec.Struct, frozen=True):
     accounts: tuple[Account, ...] | None
     keys: tuple[KeyRow, ...] | None
     waiting: tuple[Claim, ...] | None
+    spent: tuple[Spent, ...] | None
 
 
 class Changes(msgspec.Struct, frozen=True, gc=False):

@@ -60,6 +60,7 @@ class BookState:
         self.claims: dict[ClaimId, Claim | None] = {}
         self.accounts: dict[tuple[str, str], tuple[int, int]] = {}
         self.attempts: dict[ClaimId, tuple[Attempt, ...]] = {}
+        self.spent: dict[tuple[str, datetime], int] = {}
         self.facts_of: dict[str, tuple[Fact, ...]] = {}
         self.facts: dict[str, Fact] = {}
         self.keys: dict[tuple[str, str], KeyRow | None] = {}
@@ -137,6 +138,7 @@ class Draft:
         self.entries: list[Entry] = []
         self.postings: list[Posting] = []
         self.notices: list[Notice] = []
+        self._spent: dict[tuple[str, datetime], int] = {}
 
     # Reading.
 
@@ -206,6 +208,16 @@ class Draft:
         return any(
             fact.event_key == event_key for fact in (*self._state.facts_of[object_id], *fresh)
         )
+
+    def spent(self, actor: str, since: datetime) -> int:
+        """What the actor claimed back since then, in 1/10,000 USD, whatever became of it."""
+        if (actor, since) not in self._state.spent:
+            raise NotLoaded(Reads(spent=((actor, since),)))
+        return self._state.spent[actor, since] + self._spent.get((actor, since), 0)
+
+    def add_spent(self, actor: str, since: datetime, usd_e4: int) -> None:
+        """Note that the actor claimed this much more back."""
+        self._spent[actor, since] = self._spent.get((actor, since), 0) + usd_e4
 
     def balance(self, account: str, currency: str = USD) -> int:
         """The account's balance, credit positive, in minor units (USD in 1/10,000)."""
@@ -361,6 +373,8 @@ class Draft:
             state.touched_attempts.update(changed)
             state.attempts[claim_id] = attempts
         state.facts |= self.facts
+        for place, usd_e4 in self._spent.items():
+            state.spent[place] = state.spent.get(place, 0) + usd_e4
         state.touched_facts.update(dict.fromkeys(self.facts))
         for key, account in self.accounts.items():
             state.accounts[key] = account

@@ -86,19 +86,28 @@ def _told_apart() -> "Iterator[None]":
 class Store:
     """One connection, owned by one lane."""
 
-    def __init__(self, dsn: str, name: str) -> None:
+    def __init__(self, dsn: str, name: str, *, allow_unsafe: bool = False) -> None:
         """Connect on first use."""
         self._dsn = dsn
         self._name = name
+        self._allow_unsafe = allow_unsafe
         self._connection: asyncpg.Connection | None = None
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await pool.connect_lane(self._dsn, self._name)
+            self._connection = await pool.connect_lane(
+                self._dsn, self._name, allow_unsafe=self._allow_unsafe
+            )
+        return self._connection
+
+    def _held(self) -> asyncpg.Connection:
+        """The connection of the batch under way: on another one it would have no transaction."""
+        if self._connection is None or self._connection.is_closed():
+            raise Lost("the connection has ended")
         return self._connection
 
     async def begin(self) -> None:
-        """Open a transaction. Raises: Lost."""
+        """Open a transaction, on a new connection if need be. Raises: Lost."""
         with _told_apart():
             await SQL.begin(await self._connected())
 
@@ -115,7 +124,7 @@ class Store:
         """
         with _told_apart():
             row = await SQL.load(
-                await self._connected(),
+                self._held(),
                 shard=shard,
                 books=sorted(books),
                 **wanted_rows(reads),
@@ -132,7 +141,7 @@ class Store:
         """
         with _told_apart():
             await SQL.apply(
-                await self._connected(),
+                self._held(),
                 shard=shard,
                 marker=marker,
                 at=at,
@@ -140,8 +149,8 @@ class Store:
             )
 
     async def commit(self) -> None:
-        """Commit. Raises: CommitUnknown if no clear answer came, Retry on the tag ROLLBACK."""
-        connection = await self._connected()
+        """Commit. Raises: CommitUnknown if no clear answer came, Retry on ROLLBACK, Lost."""
+        connection = self._held()
         try:
             tag = await SQL.commit(connection)
         except (*_GONE, asyncpg.PostgresError) as error:

@@ -72,6 +72,9 @@ class WorkingSet:
         for head in rows.heads or ():
             if head.book_id not in self.books:
                 self.books[head.book_id] = BookState(settings[head.book_id], head)
+        for spent in rows.spent or ():
+            if state := self.books.get(spent.book_id):
+                state.spent.setdefault((spent.actor, spent.since), spent.usd_e4)
         self._fill_objects(rows)
         for key in rows.keys or ():
             state = self.books[key.book_id]

@@ -9,10 +9,11 @@ ROLLBACK;
 
 -- name: load :one (shard, books, payments, claims, claims_of, attempts_of, facts_of,
 --     account_books, account_currencies, account_names, key_books, key_routes, keys, waiting_books,
---     waiting_limit)
+--     waiting_limit, spent_books, spent_actors, spent_since)
 SELECT lane_load_v1(
     $1, $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-    $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15
+    $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15,
+    $16::text[], $17::text[], $18::timestamptz[]
 ) AS rows;
 
 -- name: apply :exec (shard, marker, at, heads, accounts, account_changes, payments,

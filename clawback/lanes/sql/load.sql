@@ -18,7 +18,10 @@ CREATE OR REPLACE FUNCTION lane_load_v1(
     p_key_routes text[],
     p_keys text[],
     p_waiting_books text[],
-    p_waiting_limit integer
+    p_waiting_limit integer,
+    p_spent_books text[],
+    p_spent_actors text[],
+    p_spent_since timestamptz[]
 ) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = public, pg_temp
@@ -101,6 +104,18 @@ BEGIN
                 ORDER BY c.refund_deadline_at ASC NULLS LAST, c.created_at, c.claim_id
                 LIMIT p_waiting_limit
             ) AS w
+        ) END
+        , 'spent', CASE WHEN p_spent_books <> '{}' THEN (
+            SELECT json_agg(json_build_object(
+                'book_id', wanted.book_id, 'actor', wanted.actor, 'since', wanted.since,
+                'usd_e4', (
+                    SELECT coalesce(sum(c.amount_usd_e4), 0)::bigint FROM claims AS c
+                    WHERE c.shard = p_shard AND c.book_id = wanted.book_id
+                        AND c.created_at >= wanted.since AND c.requested_by = wanted.actor
+                )
+            ))
+            FROM unnest(p_spent_books, p_spent_actors, p_spent_since)
+                AS wanted (book_id, actor, since)
         ) END
     )::text;
 END
