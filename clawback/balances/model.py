@@ -146,27 +146,31 @@ def serve_waiting(draft: Draft, *, payment_id: PaymentId | None = None) -> tuple
 
     `payment_id` names a payment that got its own money back. At most 200 claims a commit.
     """
+    served = 0
     if draft.head.waiting:
         if payment_id is not None:
             for claim in draft.claims_of(payment_id):
                 if claim.missing_usd_e4 > 0:
                     _top_up(draft, claim, from_book=False)
-        _top_up_all(draft)
+        served = _top_up_all(draft)
     if not draft.head.waiting:
         _recover_debt(draft)
-    elif draft.balance(a.AVAILABLE) > 0:
+    elif served and draft.balance(a.AVAILABLE) > 0:
         draft.set_head(top_up_due=True)
         return (TopUp(),)
     return ()
 
 
-def _top_up_all(draft: Draft) -> None:
+def _top_up_all(draft: Draft) -> int:
+    """Serve the queue while there is shared money; returns how many claims got some."""
     waiting = draft.waiting()
     draft.need_payments(tuple(claim.payment_id for claim in waiting))
+    served = 0
     for claim in waiting:
         if not any(amount_e4 > 0 for _, amount_e4 in _shared(draft)):
-            return
-        _top_up(draft, claim, from_book=True)
+            break
+        served += _top_up(draft, claim, from_book=True)
+    return served
 
 
 def _shared(draft: Draft) -> entries.Sources:
@@ -174,13 +178,15 @@ def _shared(draft: Draft) -> entries.Sources:
     return ((a.AVAILABLE, draft.balance(a.AVAILABLE)), (a.DEBT, credit_e4))
 
 
-def _top_up(draft: Draft, claim: Claim, *, from_book: bool) -> None:
+def _top_up(draft: Draft, claim: Claim, *, from_book: bool) -> bool:
+    """Whether the claim got some."""
     topped = freeze(draft, claim, from_book=from_book)
     if topped is claim:
-        return
+        return False
     topped = queued(replace(topped, version=claim.version + 1, updated_at=draft.now), draft.now)
     draft.put_claim(topped)
     draft.tell("claim.updated", topped, actor=CLOCK, from_status=claim.status, movement="freeze")
+    return True
 
 
 def _recover_debt(draft: Draft) -> None:

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 CLIENTS: Final = (1, 4, 16, 64)
 THREADS: Final = 2
 CALL: Final = "control_call.sql"
+WARM_UP_SECONDS: Final = 0.2
+WARM_UP_EACH: Final = 0.006
+"""More for each client: its first calls parse and plan the function."""
+
+REAP_SECONDS: Final = 0.05
+"""Until the server has counted the CPU time of connections that have just ended."""
 
 
 class ControlFailed(Exception):
@@ -69,10 +75,11 @@ class Control:
         Returns what was measured, and how many refunds there were with those of the warm-up.
         Raises: ControlFailed.
         """
-        warm_up = 0.3 + 0.01 * clients
+        warm_up = WARM_UP_SECONDS + clients * WARM_UP_EACH
         with tempfile.TemporaryDirectory(prefix="clawback-bench-") as folder:
             await self._pgbench(pool, clients, math.ceil(warm_up + seconds), Path(folder))
             done = sorted(_read_log(Path(folder).glob("log.*")))
+        await asyncio.sleep(REAP_SECONDS)
         if not done:
             raise ControlFailed("pgbench made no refund at all")
         begin = done[0][0] + warm_up * 1e6

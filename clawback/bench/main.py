@@ -45,7 +45,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     enough_seconds: float
 
 
-QUICK: Final = Plan(rounds=2, seconds=0.7, payments=20_000, enough_seconds=25.0)
+QUICK: Final = Plan(rounds=2, seconds=0.7, payments=15_000, enough_seconds=31.0)
 FULL: Final = Plan(rounds=3, seconds=2.5, payments=60_000, enough_seconds=3_600.0)
 
 

@@ -8,7 +8,6 @@ from typing import Final
 
 import msgspec
 
-from clawback import clock
 from clawback.bench.load import Sample
 from clawback.bench.rounds import (
     CLOSED,
@@ -103,8 +102,8 @@ class Report(msgspec.Struct, frozen=True):
 
 def note(text: str) -> None:
     """Tell a person how far it is."""
-    if True:
-        print(f"{clock.monotonic():.1f}", text, file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr, flush=True)
 
 
 def make(rounds: Rounds, around: Around) -> Report:

@@ -16,8 +16,8 @@ from clawback.balances.model import (
     freeze,
     queued,
 )
+from clawback.claims.limits import limit_refusal
 from clawback.claims.refusals import (
-    KeyLimitExceeded,
     MultipleRefundsNotSupported,
     PartialRefundNotSupported,
     PaymentDisputed,
@@ -124,7 +124,9 @@ def decide_open_refund(draft: Draft, command: Command, now: datetime) -> Refused
         return refused
     assert rule is not None, payment.method
     worth = _worth(payment, asked)
-    refused = _limit_refusal(draft, command, worth)
+    refused = limit_refusal(
+        draft, command.actor, worth, command.max_claim_usd_e4, command.max_day_usd_e4
+    )
     if refused is not None:
         return refused
     claim = _opened(draft, payment, rule, command, asked)
@@ -170,30 +172,6 @@ def _worth(payment: Payment, asked: int) -> int:
     """The USD value of the next `asked` local units, so that all parts add up to the whole."""
     before_minor = payment.claimed_minor + payment.forced_minor
     return max(0, usd_e4_of_first(before_minor + asked, payment) - payment.claimed_usd_e4)
-
-
-def _limit_refusal(draft: Draft, command: OpenRefund, worth: int) -> Refused | None:
-    """The limits of a restricted key: per claim, and per UTC day of the book's clock."""
-    if command.max_claim_usd_e4 is not None and worth > command.max_claim_usd_e4:
-        return KeyLimitExceeded(
-            limit="maxClaimUsd",
-            limit_usd_e4=command.max_claim_usd_e4,
-            used_usd_e4=0,
-            amount_usd_e4=worth,
-        )
-    if command.max_day_usd_e4 is None:
-        return None
-    day = draft.now.replace(hour=0, minute=0, second=0, microsecond=0)
-    used = draft.spent(command.actor, day)
-    if used + worth > command.max_day_usd_e4:
-        return KeyLimitExceeded(
-            limit="maxDayUsd",
-            limit_usd_e4=command.max_day_usd_e4,
-            used_usd_e4=used,
-            amount_usd_e4=worth,
-        )
-    draft.add_spent(command.actor, day, worth)
-    return None
 
 
 def _opened(draft: Draft, payment: Payment, rule: Rule, command: OpenRefund, asked: int) -> Claim:

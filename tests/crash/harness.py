@@ -104,6 +104,7 @@ class Killer:
         self._draw = draw
         self._deck: list[str] = []
         self.kills: Counter[str] = Counter()
+        self.cuts = 0
 
     def targets(self, many: int) -> Iterator[str]:
         """So many targets; whole rounds of all of them, each round shuffled, the worker first."""
@@ -120,10 +121,16 @@ class Killer:
         while not (victims := self._victims(target)):
             assert time.monotonic() < end, f"there is no {target} to kill"
             time.sleep(0.05)
-        fell = [pid for pid in victims if _ended(pid)]
+        fell = [pid for pid in victims if _ended(pid, signal.SIGKILL)]
         assert fell, f"{target} had ended by itself"
         assert wait_gone(fell, 10) == [], f"{target} survived"
         self.kills[target] += 1
+
+    def cut(self) -> None:
+        """End some sessions of the database in order, as a failover does: nothing else falls."""
+        for pid in self._tree.backends():
+            if self._draw.random() < 0.5 and _ended(pid, signal.SIGTERM):
+                self.cuts += 1
 
     def _victims(self, target: str) -> list[int]:
         if target == "backend":
@@ -136,10 +143,10 @@ class Killer:
         return [] if pid is None else [pid]
 
 
-def _ended(pid: int) -> bool:
-    """Send -9; False if it was not there any more."""
+def _ended(pid: int, number: signal.Signals) -> bool:
+    """Send the signal; False if the process was not there any more."""
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except ProcessLookupError:
         return False
     return True

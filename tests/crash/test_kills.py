@@ -1,14 +1,13 @@
 """Kill -9 under load: no acknowledged refund is lost, changed, doubled or paid twice.
 
 API, worker, sandbox provider, a backend of PostgreSQL, its postmaster and all of it at once are
-killed at random moments. The control runs the same with commits that are acknowledged before they
+killed at random moments, and sessions are cut while the server stays. The control runs the same with commits that are acknowledged before they
 are on disk; it must lose some, or the harness could not see a loss.
 """
 
 import json
 import random
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +29,7 @@ from tests.support.shops import Paid, Shop, demo_shop, other_shop, provider_reco
 from tests.support.trees import Tree
 from tests.support.wire import BROKEN, Reply
 
-KILLS: Final = int(__import__("os").environ.get("KILLS", "0")) or count(3, 50)
+KILLS: Final = count(3, 50)
 BETWEEN: Final = count(30, 100)
 TERMINAL_SECONDS: Final = 180.0
 CONTROL_TRIES: Final = 5
@@ -72,9 +71,10 @@ def test_nothing_that_was_acknowledged_is_lost_or_doubled(tmp_path: Path) -> Non
         tree.audit()
     finally:
         tree.close()
-    report(account, killer.kills)
+    report(account, killer)
     assert wrong == []
     assert killer.kills.total() == KILLS
+    assert killer.cuts >= KILLS
     assert len(killer.kills) == min(KILLS, len(set(TARGETS))), killer.kills
     assert account.doubts.total() > 0, "no request was disturbed by any kill"
     assert "500 internal_error" not in account.doubts, "a database that is away is no fault of ours"
@@ -84,6 +84,8 @@ def kill_under_load(killer: Killer, load: Load, draw: random.Random) -> None:
     """Kill part after part; most are given time to come back, some are not."""
     load.wait_for(BETWEEN)
     for target in killer.targets(KILLS):
+        killer.cut()
+        load.wait_for(draw.randrange(1, BETWEEN))
         killer.kill(target)
         if draw.random() < 0.75:
             load.wait_for(draw.randrange(1, BETWEEN))
@@ -91,10 +93,10 @@ def kill_under_load(killer: Killer, load: Load, draw: random.Random) -> None:
     load.wait_for(BETWEEN)
 
 
-def report(account: Account, kills: Counter[str]) -> None:
+def report(account: Account, killer: Killer) -> None:
     """The counts, for whoever reads a long run."""
     print(
-        f"kills: {dict(kills)}; refunds asked {len(account.jobs)}, acknowledged"
+        f"kills: {dict(killer.kills)}; sessions cut: {killer.cuts}; refunds asked {len(account.jobs)}, acknowledged"
         f" {len(account.promised)}; disturbed: {dict(account.doubts)}"
     )
 
@@ -118,7 +120,7 @@ def test_the_same_harness_sees_the_loss_when_commits_are_not_on_disk(tmp_path: P
             wrong = [text for text in judge(account, found, {}, []) if "lost: " in text]
     finally:
         tree.close()
-    report(account, killer.kills)
+    report(account, killer)
     print(f"acknowledged refunds that are gone: {len(wrong)}, the first: {wrong[:1]}")
     assert wrong, f"{CONTROL_TRIES} kills lost nothing: not provoked here, so not shown"
 

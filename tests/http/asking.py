@@ -28,12 +28,12 @@ STATUS: Final = {
     "claim_in_flight": 409, "simulate_not_possible": 409, "refund_exceeds_remaining": 422,
     "refund_window_closed": 422, "partial_refund_not_supported": 422,
     "multiple_refunds_not_supported": 422, "payment_method_unavailable": 422,
+    "key_limit_exceeded": 403,
 }  # fmt: skip
 """Every code that the calls built so far can answer on purpose, and its status."""
 
 ELSEWHERE: Final = {
     "internal_error": "a fault of ours: no request asks for it",
-    "key_limit_exceeded": "the limits of restricted keys are not built yet",
     "invalid_csv": "batches are not built yet",
     "preview_stale": "batches are not built yet",
     "batch_refused": "batches are not built yet",
@@ -62,6 +62,7 @@ DETAILS: Final[Mapping[str, set[str]]] = {
     "invalid_amount": {"rule"},
     "invalid_version": {"supported"},
     "scope_missing": {"scope"},
+    "key_limit_exceeded": {"limit", "limitUsd", "usedUsd", "amountUsd"},
     "payment_not_refundable": {"status"},
     "remaining_changed": {"expected", "remaining", "currency"},
     "claim_transition_invalid": {"kind", "status", "pendingReason", "allowed"},

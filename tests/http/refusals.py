@@ -282,6 +282,10 @@ def states() -> Iterator[Row]:
     yield Row(
         "cancel, no body", post("/claims/{canceled}/cancel", None), "claim_transition_invalid"
     )
+    for name, body, limit in (("a claim", '{"amount":17.23}', "maxClaimUsd"),
+                              ("a day", '{"amount":8}', "maxDayUsd")):  # fmt: skip
+        ask = refund(body, key="limited")
+        yield Row(f"a key's limit for {name}", ask, "key_limit_exceeded", None, {"limit": limit})
 
 
 def keys() -> Iterator[Row]:

@@ -31,6 +31,7 @@ def make_scene(tree: Tree, database: Database) -> Scene:
     foreign, strict = other_shop(tree, "MCH-FOREIGN"), other_shop(tree, "MCH-STRICT")
     scene |= {"foreign": foreign.take_payment(), "strict": strict.key}
     scene |= {"strict_payment": strict.take_payment()}
+    _refunded(Shop(tree.address, scene["limited"]), shop.take_payment(), 8)
     scene["foreign_claim"] = _refunded(foreign, scene["foreign"], 5)
     tree.told("books", "set", "MCH-STRICT", "require-idempotency-key=yes")
     scene |= _late(tree, database)
@@ -95,6 +96,7 @@ def _keys(tree: Tree, database: Database) -> Scene:
     dev = tree.dev
     made = {
         "reader": tree.told("keys", "create", MERCHANT, "--scopes", "payments:read"),
+        "limited": tree.told("keys", "create", MERCHANT, "--limits", "1,0.9"),
         "slow": tree.told("keys", "create", MERCHANT, "--rate", "1"),
         "revoked": tree.told("keys", "create", MERCHANT),
         "expired_key": tree.told("keys", "create", MERCHANT),

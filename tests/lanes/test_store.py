@@ -29,11 +29,12 @@ async def store(database: str, server: EmbeddedPostgres) -> Store:
     await made.begin()
     connection = made._connection
     assert connection is not None
+    ended = asyncio.Event()
+    connection.add_termination_listener(lambda _: ended.set())
     admin = await asyncpg.connect(server.superuser_dsn)
     await admin.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
     await admin.close()
-    while not connection.is_closed():
-        await asyncio.sleep(0.01)
+    await ended.wait()
     return made
 
 
