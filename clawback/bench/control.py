@@ -78,7 +78,7 @@ class Control:
         warm_up = WARM_UP_SECONDS + clients * WARM_UP_EACH
         with tempfile.TemporaryDirectory(prefix="clawback-bench-") as folder:
             await self._pgbench(pool, clients, math.ceil(warm_up + seconds), Path(folder))
-            done = sorted(_read_log(Path(folder).glob("log.*")))
+            done = sorted(_read_log(list_logs(folder)))
         await asyncio.sleep(REAP_SECONDS)
         if not done:
             raise ControlFailed("pgbench made no refund at all")
@@ -132,6 +132,11 @@ def _environment(dsn: str) -> dict[str, str]:
         "PGDATABASE": parts.path.lstrip("/"),
         "PGOPTIONS": "-c jit=off",
     }
+
+
+def list_logs(folder: str) -> list[Path]:
+    """The logs that pgbench left in a folder, one for each of its threads."""
+    return list(Path(folder).glob("log.*"))
 
 
 def _read_log(files: Iterable[Path]) -> Iterator[tuple[float, float]]:

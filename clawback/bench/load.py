@@ -105,7 +105,7 @@ class _Connection:
         """Connect; blocks until it stands."""
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=GIVE_UP_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.setblocking(False)
+        self.socket.settimeout(0)
         self.due = 0.0
         self.part = b""
 

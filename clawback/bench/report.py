@@ -1,4 +1,8 @@
-"""What a benchmark found, as a table for people and as one line of JSON for programs."""
+"""What a benchmark found, as a table for people and as one line of JSON for programs.
+
+Figures are medians of the rounds; ratios compare within one run only. The last line of `--json`
+holds all of it.
+"""
 
 import os
 import platform

@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -52,15 +52,14 @@ class Stage:
         self.dsn = ""
         self.port = 0
 
-    async def __aenter__(self) -> "Stage":
+    async def __aenter__(self) -> Self:
         """Start PostgreSQL and bring the database to this release. Raises: EmbeddedError."""
-        self._held.callback(self._server.stop)
-        try:
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(self._held.aclose)
+            self._held.callback(self._server.stop)
             self.dsn = self._server.start()
             await migrate.upgrade(self.dsn)
-        except BaseException:
-            await self._held.aclose()
-            raise
+            undo.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:

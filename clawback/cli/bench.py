@@ -15,7 +15,7 @@ Quick = Annotated[bool, typer.Option("--quick", help="Within 50 s, with wider er
 
 def command(*, quick: Quick = False, as_json: AsJson = False) -> None:
     """Measure refunds against a hand-written control, on one PostgreSQL, then audit."""
-    from clawback.bench import main  # noqa: PLC0415 - loaded only when used
+    from clawback.bench.main import run  # noqa: PLC0415 - loaded only when used
 
-    if main.run(quick=quick, as_json=as_json) != 0:
+    if run(quick=quick, as_json=as_json) != 0:
         raise Stop("the benchmark did not end well", "See what it printed above.")

@@ -22,9 +22,10 @@ from clawback.errors import (
 )
 from clawback.ids import BookId, Mint, opaque
 from clawback.lanes.command import NotLoaded, Reads
+from clawback.lanes.failures import CommitUnknown, LockedOut, Lost, Retry
 from clawback.lanes.keys import find_key, store_key
 from clawback.lanes.queue import Outcome, Queue, Work
-from clawback.lanes.store import CommitUnknown, LockedOut, Lost, Retry, Store
+from clawback.lanes.store import Store
 from clawback.lanes.working import Rules, WorkingSet
 from clawback.route import Answer
 

@@ -8,9 +8,8 @@ batch's marker before anything else).
 """
 
 from collections.abc import Iterable, Sequence
-from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -18,69 +17,18 @@ import msgspec
 from clawback.db import pool, queries
 from clawback.ids import BookId
 from clawback.lanes.command import Reads, wanted_rows
+from clawback.lanes.failures import GONE, CommitUnknown, Lost, Retry, told_apart
 from clawback.lanes.records import Changes, Record, Rows
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 SQL: Final = queries.load(__package__, "sql/batch.sql")
-
-
-class Retry(Exception):
-    """Deadlock, serialization, a name or key taken by another process, or stale statements."""
-
-    def __init__(self, constraint: str | None, cause: Exception) -> None:
-        """Keep the constraint that was violated, if one was."""
-        super().__init__(repr(cause))
-        self.constraint = constraint
-
-
-class LockedOut(Exception):
-    """A lock was not had in time, or the database has no room: nothing was done."""
-
-
-class Lost(Exception):
-    """The connection ended before COMMIT was sent: nothing was done."""
-
-
-class CommitUnknown(Exception):
-    """COMMIT was sent and its answer did not come."""
 
 
 _ROWS: Final = msgspec.json.Decoder(Rows)
 _ENCODER: Final = msgspec.json.Encoder()
 
-_RETRIED: Final = (
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.UniqueViolationError,
-    asyncpg.InvalidCachedStatementError,
-)
-_NO_ROOM: Final = (
-    asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
-    asyncpg.DiskFullError,
-    asyncpg.OutOfMemoryError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
-_GONE: Final = pool.AWAY
-
 
 def _rows(records: Sequence[Record]) -> str | None:
     return _ENCODER.encode(records).decode() if records else None
-
-
-@contextmanager
-def _told_apart() -> "Iterator[None]":
-    """Turn the driver's errors into the kinds above; a CHECK that fails stays what it is: a bug."""
-    try:
-        yield
-    except _RETRIED as error:
-        raise Retry(getattr(error, "constraint_name", None), error) from error
-    except _NO_ROOM as error:
-        raise LockedOut(repr(error)) from error
-    except _GONE as error:
-        raise Lost(repr(error)) from error
 
 
 class Store:
@@ -108,7 +56,7 @@ class Store:
 
     async def begin(self) -> None:
         """Open a transaction, on a new connection if need be. Raises: Lost."""
-        with _told_apart():
+        with told_apart():
             await SQL.begin(await self._connected())
 
     async def load(
@@ -122,7 +70,7 @@ class Store:
 
         Raises: Retry, LockedOut, Lost.
         """
-        with _told_apart():
+        with told_apart():
             row = await SQL.load(
                 self._held(),
                 shard=shard,
@@ -139,7 +87,7 @@ class Store:
 
         Raises: Retry, LockedOut, Lost.
         """
-        with _told_apart():
+        with told_apart():
             await SQL.apply(
                 self._held(),
                 shard=shard,
@@ -153,7 +101,7 @@ class Store:
         connection = self._held()
         try:
             tag = await SQL.commit(connection)
-        except (*_GONE, asyncpg.PostgresError) as error:
+        except (*GONE, asyncpg.PostgresError) as error:
             await self.drop()
             raise CommitUnknown(repr(error)) from error
         if tag != "COMMIT":
@@ -165,7 +113,7 @@ class Store:
             return
         try:
             await SQL.rollback(self._connection)
-        except (*_GONE, asyncpg.PostgresError):
+        except (*GONE, asyncpg.PostgresError):
             await self.drop()
 
     async def has_marker(self, shard: int, books: Iterable[BookId], marker: str) -> bool:
@@ -173,7 +121,7 @@ class Store:
 
         Raises: LockedOut, Lost.
         """
-        with _told_apart():
+        with told_apart():
             row = await SQL.find_marker(
                 await self._connected(), shard=shard, books=sorted(books), marker=marker
             )

@@ -1,8 +1,9 @@
 """Kill -9 under load: no acknowledged refund is lost, changed, doubled or paid twice.
 
 API, worker, sandbox provider, a backend of PostgreSQL, its postmaster and all of it at once are
-killed at random moments, and sessions are cut while the server stays. The control runs the same with commits that are acknowledged before they
-are on disk; it must lose some, or the harness could not see a loss.
+killed at random moments, and sessions are cut while the server stays. The control runs the same
+with commits that are acknowledged before they are on disk; it must lose some, or the harness could
+not see a loss.
 """
 
 import json
@@ -96,8 +97,9 @@ def kill_under_load(killer: Killer, load: Load, draw: random.Random) -> None:
 def report(account: Account, killer: Killer) -> None:
     """The counts, for whoever reads a long run."""
     print(
-        f"kills: {dict(killer.kills)}; sessions cut: {killer.cuts}; refunds asked {len(account.jobs)}, acknowledged"
-        f" {len(account.promised)}; disturbed: {dict(account.doubts)}"
+        f"kills: {dict(killer.kills)}; sessions cut: {killer.cuts}; refunds asked"
+        f" {len(account.jobs)}, acknowledged {len(account.promised)};"
+        f" disturbed: {dict(account.doubts)}"
     )
 
 

@@ -12,8 +12,9 @@ import asyncpg
 import pytest
 
 from clawback.db.embedded import EmbeddedPostgres
+from clawback.lanes.failures import Lost
 from clawback.lanes.records import Changes
-from clawback.lanes.store import Lost, Store
+from clawback.lanes.store import Store
 
 STEPS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "load": lambda store: store.load(0, [], [], []),

@@ -268,7 +268,7 @@ PLANTED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         balances, "_top_up_all", lambda _draft: 0
     ),
     "a released claim keeps what is on its way": lambda patch: patch.setattr(
-        fold.entries, "release", lambda _amount_e4, _local: entries.Recipe("release", ())
+        entries, "release", lambda _amount_e4, _local: entries.Recipe("release", ())
     ),
     "an ended claim keeps its share of the cap": lambda patch: patch.setattr(
         fold, "closed", lambda _draft, claim, _status, _resolution: claim

