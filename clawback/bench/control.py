@@ -10,7 +10,7 @@ import asyncio
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -77,8 +77,8 @@ class Control:
         """
         warm_up = WARM_UP_SECONDS + clients * WARM_UP_EACH
         with tempfile.TemporaryDirectory(prefix="clawback-bench-") as folder:
-            await self._pgbench(pool, clients, math.ceil(warm_up + seconds), Path(folder))
-            done = sorted(_read_log(list_logs(folder)))
+            await self._pgbench(pool, clients, math.ceil(warm_up + seconds), folder)
+            done = sorted(_read_log(folder))
         await asyncio.sleep(REAP_SECONDS)
         if not done:
             raise ControlFailed("pgbench made no refund at all")
@@ -87,13 +87,13 @@ class Control:
         taken = sorted(micros for at, micros in done if begin < at <= end)
         return Sample.of(taken, (end - begin) / 1e6), len(done)
 
-    async def _pgbench(self, pool: Pool, clients: int, seconds: int, folder: Path) -> None:
+    async def _pgbench(self, pool: Pool, clients: int, seconds: int, folder: str) -> None:
         with resources.as_file(resources.files(__package__).joinpath(CALL)) as script:
             command = [
                 str(EmbeddedPostgres.binary("pgbench")),
                 "--no-vacuum", "--protocol=prepared", f"--client={clients}",
                 f"--jobs={min(clients, THREADS)}", f"--time={seconds}", f"--file={script}",
-                "--log", f"--log-prefix={folder / 'log'}",
+                "--log", f"--log-prefix={folder}/log",
                 *(f"--define={name}={value}" for name, value in self._variables(pool)),
             ]  # fmt: skip
             process = await asyncio.create_subprocess_exec(
@@ -134,14 +134,9 @@ def _environment(dsn: str) -> dict[str, str]:
     }
 
 
-def list_logs(folder: str) -> list[Path]:
-    """The logs that pgbench left in a folder, one for each of its threads."""
-    return list(Path(folder).glob("log.*"))
-
-
-def _read_log(files: Iterable[Path]) -> Iterator[tuple[float, float]]:
+def _read_log(folder: str) -> Iterator[tuple[float, float]]:
     """When each transaction ended and how long it took, both in microseconds."""
-    for file in files:
+    for file in Path(folder).glob("log.*"):
         for line in file.read_text().splitlines():
             _, _, micros, _, seconds, rest = line.split()[:6]
             yield int(seconds) * 1_000_000 + int(rest), int(micros)

@@ -135,12 +135,12 @@ class Generator:
     def run(self) -> Result:
         """Send and count until the time is over or the requests are used up."""
         begin = clock.monotonic()
-        cpu = _cpu_seconds()
+        cpu = cpu_seconds()
         if self._job.rate is None:
             self._closed(begin + self._job.warm_up + self._job.seconds)
         else:
             self._open(begin, self._job.rate)
-        cpu = _cpu_seconds() - cpu
+        cpu = cpu_seconds() - cpu
         for connection in self._by_fd.values():
             connection.socket.close()
         first = begin + self._job.warm_up
@@ -235,8 +235,9 @@ class Generator:
             free += self._answers(0)
 
 
-def _cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
+def cpu_seconds(whose: int = resource.RUSAGE_SELF) -> float:
+    """CPU time of this process so far, or of its children that have ended."""
+    usage = resource.getrusage(whose)
     return usage.ru_utime + usage.ru_stime
 
 

@@ -57,7 +57,7 @@ def run(*, quick: bool, as_json: bool, data: Path | None = None) -> int:
     logs.configure("warning")
     try:
         with _folder(data) as folder:
-            found = asyncio.run(_measure(folder, QUICK if quick else FULL, is_quick=quick))
+            found = measure(folder, QUICK if quick else FULL, is_quick=quick)
     except (EmbeddedError, StageFailed, control.ControlFailed) as failed:
         print(f"error: {failed}", file=sys.stderr)
         return 1
@@ -65,6 +65,11 @@ def run(*, quick: bool, as_json: bool, data: Path | None = None) -> int:
     if as_json:
         print(msgspec.json.encode(found).decode(), flush=True)
     return 0 if found.is_sound else 1
+
+
+def measure(folder: Path, plan: Plan, *, is_quick: bool) -> report.Report:
+    """Do it all on one data folder. Raises: EmbeddedError, StageFailed, ControlFailed."""
+    return asyncio.run(_measure(folder, plan, is_quick=is_quick))
 
 
 @contextlib.contextmanager

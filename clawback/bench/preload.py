@@ -116,18 +116,25 @@ async def open_merchants(connection: "Connection", count: int) -> tuple[Merchant
     return merchants
 
 
-async def capture(dsn: str, pools: Sequence[Pool]) -> None:
-    """Store the pools' payments, captured. Bug: a command of it was refused."""
+async def capture(dsn: str, pools: Sequence[Pool], *, allow_unsafe: bool = False) -> None:
+    """Store the pools' payments, captured. Bug: a command of it was refused.
+
+    `allow_unsafe`: see `db.pool.check_durability`; never in a benchmark.
+    """
     queues: dict[tuple[str, int], list[tuple[Merchant, range]]] = {}
     for pool in pools:
         for place, merchant in enumerate(pool.merchants):
             queue = queues.setdefault((pool.name, merchant.book.shard), [])
             queue.append((merchant, pool.numbers_of(place)))
-    await asyncio.gather(*(_capture_queue(dsn, queue) for queue in queues.values()))
+    await asyncio.gather(
+        *(
+            _capture_queue(Store(dsn, "clawback bench preload", allow_unsafe=allow_unsafe), queue)
+            for queue in queues.values()
+        )
+    )
 
 
-async def _capture_queue(dsn: str, queue: list[tuple[Merchant, range]]) -> None:
-    store = Store(dsn, "clawback bench preload")
+async def _capture_queue(store: Store, queue: list[tuple[Merchant, range]]) -> None:
     for merchant, numbers in queue:
         for start in range(0, len(numbers), BATCH):
             await _capture_batch(store, merchant, numbers[start : start + BATCH])

@@ -72,9 +72,14 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything measured. `refunds_answered` and `refunds_stored` are equal if none was lost."""
+    """Everything measured.
+
+    `cpu_ratios`: CPU time of a refund, that of the control where it is fastest to that of the API
+    where it is. `refunds_answered` and `refunds_stored` are equal if none was lost.
+    """
 
     rows: list[Row]
+    cpu_ratios: dict[str, float]
     idle_latency: float
     refunds_answered: int
     refunds_stored: int
@@ -117,15 +122,15 @@ def make(rounds: Rounds, around: Around) -> Report:
     one = rounds.sample(Cell(CONTROL, SPREAD, 1))
     idle = rounds.sample(Cell(IDLE, SPREAD, 1))
     cost = rounds.cost(rounds.best(CLOSED, SPREAD))
-    whole_us = cost.postgres_us + cost.api_us + cost.generator_us
     figures = Figures(
         rows=[_row(rounds, cell) for cell in sorted(rounds.found, key=_place)],
+        cpu_ratios={pool: _rounded(_cpu_ratio(rounds, pool)) for pool in (SPREAD, HOT)},
         idle_latency=_rounded(idle.p50_us / one.p50_us),
         refunds_answered=rounds.answered,
         refunds_stored=around.stored,
         not_created=dict(rounds.bad),
         generator_alone_per_second=_rounded(around.generator_alone.rate),
-        generator_share=_rounded(cost.generator_us / whole_us),
+        generator_share=_rounded(cost.generator_us / cost.cpu_us),
         preloaded_per_second=_rounded(around.preloaded_per_second),
         audited=around.counts,
         audit_broken=around.broken,
@@ -139,6 +144,11 @@ def make(rounds: Rounds, around: Around) -> Report:
         hot_to_spread=_rounded(closed[HOT] / closed[SPREAD]),
     )
     return Report(ratios, around.audit_clean, figures)
+
+
+def _cpu_ratio(rounds: Rounds, pool: str) -> float:
+    control, api = (rounds.cost(rounds.best(kind, pool)) for kind in (CONTROL, CLOSED))
+    return control.cpu_us / api.cpu_us
 
 
 def _place(cell: Cell) -> tuple[bool, int, int]:
@@ -169,7 +179,7 @@ def _rounded(figure: float) -> float:
 
 COLUMNS: Final = (
     "load", "how", "clients", "refunds/s", "p50 ms", "p99 ms", "CPU µs: PostgreSQL", "API",
-    "generator", "WAL bytes",
+    "client", "WAL bytes",
 )  # fmt: skip
 
 
@@ -186,7 +196,7 @@ def show(found: Report) -> None:
             f"{row.p99_us / 1000:.2f}",
             f"{row.postgres_us:.0f}",
             f"{row.api_us:.0f}" if row.kind != CONTROL else "-",
-            f"{row.generator_us:.0f}" if row.kind != CONTROL else "-",
+            f"{row.generator_us:.0f}",
             f"{row.wal_bytes:.0f}",
         )
         for row in figures.rows
@@ -204,6 +214,7 @@ def show(found: Report) -> None:
         f"refunds answered {figures.refunds_answered:,}, stored {figures.refunds_stored:,}; "
         f"answers that were not 201: {sum(figures.not_created.values())} "
         f"{figures.not_created or ''}\n"
+        f"CPU time of a refund, control to API: {figures.cpu_ratios}\n"
         f"load generator: {100 * figures.generator_share:.0f} % of the CPU time of a refund, "
         f"{figures.generator_alone_per_second:,.0f} requests/s against a server that does nothing"
         f"\npreload: {figures.preloaded_per_second:,.0f} captured payments/s\n"

@@ -6,6 +6,7 @@ quick run it leaves out what was beaten in the first. Figures are medians over t
 is the highest median over the widths.
 """
 
+import resource
 from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING, Final
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from clawback.bench.control import CLIENTS, Control
-from clawback.bench.load import Job, Result, Sample
+from clawback.bench.load import Job, Result, Sample, cpu_seconds
 from clawback.bench.preload import Pool
 from clawback.bench.sql import SQL
 from clawback.bench.stage import Stage
@@ -47,6 +48,11 @@ class Cost(msgspec.Struct, frozen=True):
     generator_us: float
     wal_bytes: float
 
+    @property
+    def cpu_us(self) -> float:
+        """All of it, with the client's own."""
+        return self.postgres_us + self.api_us + self.generator_us
+
 
 class Measured(msgspec.Struct, frozen=True):
     """One cell in one round."""
@@ -74,7 +80,7 @@ class Rounds:
         cells = [
             cell
             for pool in self._pools
-            for cell in _interleaved(pool)
+            for cell in interleaved(pool)
             if not (is_quick and number > 0 and self._is_beaten(cell))
         ]
         for cell in cells if number % 2 == 0 else cells[::-1]:
@@ -92,8 +98,10 @@ class Rounds:
         cpu, wal = self._stage.cpu(), await self._wal()
         if cell.kind == CONTROL:
             assert self.control is not None, "installed before the first round"
+            pgbench = cpu_seconds(resource.RUSAGE_CHILDREN)
             sample, count = await self.control.run(self._pools[cell.pool], cell.width, seconds)
-            generator_us = 0.0
+            pgbench = cpu_seconds(resource.RUSAGE_CHILDREN) - pgbench
+            generator_us = pgbench * 1e6 / count
         else:
             result = await self.refund(cell, seconds)
             sample, count = result.sample, max(1, result.sent)
@@ -166,7 +174,7 @@ class Rounds:
         return max(cells, key=self.rate)
 
 
-def _interleaved(pool: str) -> list[Cell]:
+def interleaved(pool: str) -> list[Cell]:
     """Control and API in turn."""
     control = [Cell(CONTROL, pool, clients) for clients in CLIENTS]
     closed = [Cell(CLOSED, pool, connections) for connections in CONNECTIONS]

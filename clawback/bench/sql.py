@@ -1,7 +1,7 @@
 """The benchmark's own queries, read once.
 
-They prepare what is measured and read what it cost; none is on the way of a measured refund.
-The control's function is in `control.sql`, its call in `control_call.sql`.
+They write reference tables (merchants, shops, books, keys) and read counters; payments and claims
+are written by the lanes' own function, like everywhere else.
 """
 
 from typing import Final

@@ -5,72 +5,44 @@ request has changed nothing. All errors are rendered here, in one form.
 """
 
 import asyncio
-import itertools
 import re
-import secrets
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, Protocol
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from clawback import API_VERSION, clock, logs
 from clawback.db import pool
-from clawback.errors import (
-    STATUS,
-    IdempotencyInProgress,
-    InternalError,
-    Overloaded,
-    Refused,
-    Unavailable,
-)
+from clawback.errors import InternalError, Overloaded, Refused, Unavailable
 from clawback.http import faults, idempotency
+from clawback.http.addresses import Peers
+from clawback.http.answers import (
+    CONNECTION,
+    JSON,
+    App,
+    Receive,
+    Request,
+    Scope,
+    Send,
+    log_access,
+    respond,
+    serve_page,
+)
 from clawback.http.auth import Keyring, Opened, permits
 from clawback.http.decode import BodyDecoder, QueryDecoder
-from clawback.http.limits import Buckets, Verdict, WrongKeys
-from clawback.ids import base36
-from clawback.route import PROVIDER, Answer, Call, ProviderCall, Route, Services
+from clawback.http.limits import Buckets, WrongKeys
+from clawback.route import NOTHING, PROVIDER, Answer, Call, ProviderCall, Route, Services
 from clawback.settings import Settings
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 
 PREFIX: Final = "/api/v1"
 VERSIONS: Final = (API_VERSION,)
 MAX_BODY: Final = 65_536
 MAX_NOTICE: Final = 262_144
-ONCE: Final = frozenset(
-    {
-        b"authorization",
-        b"idempotency-key",
-        b"host",
-        b"content-type",
-        b"content-length",
-        b"content-encoding",
-        b"transfer-encoding",
-        b"clawback-version",
-        b"sandbox-simulate",
-    }
-)
-JSON: Final = b"application/json"
-TYPES: Final = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    409: "conflict_error",
-    429: "rate_limit_error",
-    500: "api_error",
-    503: "api_error",
-}
+UNQUOTED: Final = 3
+"""How often an address is unquoted when a key is looked for in it."""
 
 _KEY_LIKE: Final = re.compile(rb"[sp]k_(test|live)_[0-9A-Za-z]{8}")
-_ENCODER: Final = msgspec.json.Encoder()
-_RUN: Final = secrets.token_hex(3)
-_COUNT: Final = itertools.count()
-
 log = logs.get_logger()
 
 
@@ -141,43 +113,43 @@ class Api:
         self._keyring = Keyring(services.reader)
         self._buckets = Buckets(processes)
         self._wrong_keys = WrongKeys(settings.failed_keys_per_minute)
+        self._peers = Peers(settings.trusted_proxies)
         self._running = 0
-        self.is_draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             return
-        path = scope["path"]
-        if not path.startswith("/api/"):
-            await self._pages(scope, receive, send)
+        if not scope["path"].startswith("/api/"):
+            await serve_page(self._pages, scope, receive, send)
             return
-        request = _Request(scope)
-        if self._running >= self._settings.max_running:
-            await _respond(send, request, Overloaded())
-            return
-        self._running += 1
+        request = Request(scope)
         try:
             outcome = await self._serve(request, receive)
-        except (asyncio.CancelledError, ConnectionError):
-            raise
+        except _Gone:
+            return
+        except asyncio.CancelledError:
+            outcome = InternalError()
         except Exception:
             log.exception("request_failed", request_id=request.id, route=request.route_name)
             outcome = InternalError()
-        finally:
-            self._running -= 1
-        await _respond(send, request, outcome)
+        if self._settings.access_log:
+            log_access(request, outcome)
+        await respond(send, request, outcome)
 
-    async def _serve(self, request: "_Request", receive: Receive) -> Answer | Refused:
+    async def _serve(self, request: Request, receive: Receive) -> Answer | Refused:
         body = await self._read_body(request, receive)
         if isinstance(body, Refused):
             return body
         served, allowed = self._route(request)
         if served is None:
             request.allow = allowed
+            if request.scope["method"] == "OPTIONS" and self._is_preflight(request):
+                return NOTHING
             return faults.MethodNotAllowed() if allowed else faults.RouteNotFound()
         request.route_name = served.route.path
-        if _KEY_LIKE.search(request.scope["raw_path"]) or _KEY_LIKE.search(request.query):
+        request.is_open = served.route.open_cors
+        if _shows_key(request.scope["raw_path"]) or (request.query and _shows_key(request.query)):
             return self._wrong_key(request, faults.KeyInUrl())
         if served.route.scope == PROVIDER:
             return await self._serve_provider(served, request, body)
@@ -192,23 +164,40 @@ class Api:
             opened = found
         return await self._serve_key(served, request, body, opened)
 
-    def _route(self, request: "_Request") -> tuple[Served | None, tuple[str, ...]]:
+    def _route(self, request: Request) -> tuple[Served | None, tuple[str, ...]]:
         raw: bytes = request.scope["raw_path"]
         if not raw.startswith(b"/api/v1/") or b"%" in raw or not raw.isascii():
             return None, ()
         request.parts = raw[8:].decode().split("/")
         return self._table.find(request.scope["method"], request.parts)
 
-    def _wrong_key(self, request: "_Request", refused: Refused) -> Refused:
+    def _is_preflight(self, request: Request) -> bool:
+        """Whether a browser asks before it calls what is open to every origin."""
+        served, _ = self._table.find("GET", request.parts)
+        request.is_open = served is not None and served.route.open_cors
+        request.is_preflight = request.is_open and (
+            request.headers.get(b"access-control-request-method") == b"GET"
+        )
+        return request.is_preflight
+
+    def _wrong_key(self, request: Request, refused: Refused) -> Refused:
         """Count it; an address that keeps trying is told to wait."""
         client = request.scope.get("client")
-        address = client[0] if client else ""
+        forwarded = (
+            value.decode("latin-1")
+            for name, value in request.scope["headers"]
+            if name == b"x-forwarded-for"
+        )
+        address = self._peers.caller(client[0] if client else "", forwarded)
         return faults.RateLimited(retry_after=60) if self._wrong_keys.note(address) else refused
 
     async def _serve_key(
-        self, served: Served, request: "_Request", body: bytes, opened: Opened
+        self, served: Served, request: Request, body: bytes, opened: Opened
     ) -> Answer | Refused:
         route, caller, headers = served.route, opened.caller, request.headers
+        connection: Connection | None = request.scope.get(CONNECTION)
+        if connection is not None and connection.is_anonymous:
+            connection.know()
         request.version = opened.api_version
         request.verdict = self._buckets.take(caller.key_id, caller.rate_per_second, caller.burst)
         if not request.verdict.passes:
@@ -243,14 +232,23 @@ class Api:
         call: Call[Any, Any] = Call(
             opened.book, caller, path, query, decoded, key, said, clock.real_now(), self._services
         )
+        return await self._run(route, call, request)
+
+    async def _run(self, route: Route, call: object, request: Request) -> Answer | Refused:
+        """Step 6 and later of the contract's order: the handler, unless too many are running."""
+        if self._running >= self._settings.max_running:
+            return Overloaded()
+        self._running += 1
         try:
             return await route.handler(call)
         except pool.AWAY:
             log.warning("request_unavailable", request_id=request.id, exc_info=True)
             return Unavailable()
+        finally:
+            self._running -= 1
 
     async def _serve_provider(
-        self, served: Served, request: "_Request", body: bytes
+        self, served: Served, request: Request, body: bytes
     ) -> Answer | Refused:
         path = dict(zip(served.names, _values(served, request.parts), strict=True))
         query = served.query.decode(request.query)
@@ -264,9 +262,9 @@ class Api:
         call = ProviderCall(
             path["provider"], account, headers, body, clock.real_now(), self._services
         )
-        return await served.route.handler(call)
+        return await self._run(served.route, call, request)
 
-    async def _read_body(self, request: "_Request", receive: Receive) -> bytes | Refused:
+    async def _read_body(self, request: Request, receive: Receive) -> bytes | Refused:
         """The whole body, counted while it comes; copies of once-only headers are refused first."""
         if request.doubled:
             return faults.InvalidHeader()
@@ -279,6 +277,30 @@ class Api:
         return await _gather(receive, limit)
 
 
+class _Gone(Exception):
+    """The client went away before its request was whole: nobody waits for an answer."""
+
+
+class Connection(Protocol):
+    """What the application asks of the connection that a request came over."""
+
+    is_anonymous: bool
+
+    def know(self) -> None:
+        """Count it no longer against its address."""
+
+
+def _shows_key(text: bytes) -> bool:
+    """Whether something like a key stands in an address, also percent-encoded."""
+    for _ in range(UNQUOTED):
+        if _KEY_LIKE.search(text):
+            return True
+        if b"%" not in text:
+            return False
+        text = unquote_to_bytes(text)
+    return _KEY_LIKE.search(text) is not None
+
+
 async def _gather(receive: Receive, limit: int) -> bytes | Refused:
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -288,7 +310,7 @@ async def _gather(receive: Receive, limit: int) -> bytes | Refused:
         message = await receive()
         body += message.get("body", b"")
     if message["type"] == "http.disconnect":
-        raise ConnectionError
+        raise _Gone
     return faults.BodyTooLarge(limit=limit) if len(body) > limit else body
 
 
@@ -302,7 +324,7 @@ def _values(served: Served, parts: list[str]) -> list[str]:
     return [part for part, want in zip(parts, served.segments, strict=True) if want is None]
 
 
-def _header_refusal(request: "_Request", route: Route, body: bytes) -> Refused | None:
+def _header_refusal(request: Request, route: Route, body: bytes) -> Refused | None:
     """Step 4 of the contract's order: version, then content type."""
     version = request.headers.get(b"clawback-version")
     if version is not None:
@@ -316,125 +338,3 @@ def _header_refusal(request: "_Request", route: Route, body: bytes) -> Refused |
         if kind != JSON:
             return faults.UnsupportedMediaType()
     return None
-
-
-def next_request_id() -> str:
-    """A name for the next request that this process answers."""
-    return f"req_{_RUN}{base36(next(_COUNT), 8).lower()}"
-
-
-class _Request:
-    """What is known of a request while it is served."""
-
-    __slots__ = (
-        "allow",
-        "closes",
-        "doubled",
-        "headers",
-        "id",
-        "parts",
-        "query",
-        "route_name",
-        "scope",
-        "verdict",
-        "version",
-    )
-
-    def __init__(self, scope: Scope) -> None:
-        """Copy the headers before the body is read: a trailer must not change them."""
-        self.scope = scope
-        raw: Headers = scope["headers"]
-        self.headers = dict(raw)
-        self.doubled = len(self.headers) != len(raw) and _has_doubled(raw)
-        self.id = next_request_id()
-        self.query: bytes = scope["query_string"]
-        self.parts: list[str] = []
-        self.route_name = ""
-        self.allow: tuple[str, ...] = ()
-        self.version = API_VERSION
-        self.verdict: Verdict | None = None
-        self.closes = False
-
-
-def _has_doubled(raw: Headers) -> bool:
-    names = [name for name, _ in raw if name in ONCE]
-    return len(set(names)) != len(names)
-
-
-class _Error(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    code: str
-    type: str
-    message: str
-    param: str | None = None
-    details: dict[str, object] | None = None
-    request_id: str = ""
-    doc_url: str = ""
-
-
-def render_refusal(refused: Refused, request_id: str) -> tuple[int, bytes]:
-    """Status and body of a refusal (contract, section 3)."""
-    status = STATUS[refused.code]
-    error = _Error(
-        code=refused.code,
-        type=TYPES.get(status, "invalid_request_error"),
-        message=refused.message,
-        param=refused.param,
-        details=refused.details(),
-        request_id=request_id,
-        doc_url=f"/docs/errors#{refused.code}",
-    )
-    return status, _ENCODER.encode({"error": error})
-
-
-_FIXED: Final[Headers] = [
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
-]
-
-
-async def _respond(send: Send, request: _Request, outcome: Answer | Refused) -> None:
-    headers: Headers = [
-        (b"request-id", request.id.encode()),
-        (b"clawback-version", request.version.encode()),
-        *_FIXED,
-    ]
-    if isinstance(outcome, Refused):
-        status, body = render_refusal(outcome, request.id)
-        headers += _refusal_headers(request, outcome)
-        media = JSON
-    else:
-        status, body, media = outcome.status, outcome.body, outcome.media_type.encode()
-        if outcome.location is not None:
-            headers.append((b"location", outcome.location.encode()))
-        if outcome.replayed:
-            headers.append((b"idempotent-replayed", b"true"))
-    verdict = request.verdict
-    if verdict is not None:
-        headers += (
-            (b"ratelimit-limit", b"%d" % verdict.limit),
-            (b"ratelimit-remaining", b"%d" % verdict.remaining),
-            (b"ratelimit-reset", b"%d" % verdict.reset_seconds),
-        )
-    headers.append((b"content-type", media))
-    headers.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _refusal_headers(request: _Request, refused: Refused) -> Headers:
-    headers: Headers = []
-    match refused:
-        case faults.RateLimited():
-            headers.append((b"retry-after", b"%d" % refused.retry_after))
-        case Overloaded() | Unavailable() | IdempotencyInProgress():
-            headers.append((b"retry-after", b"1"))
-        case faults.MethodNotAllowed():
-            headers.append((b"allow", ", ".join(request.allow).encode()))
-        case faults.MissingApiKey() | faults.InvalidApiKey():
-            headers.append((b"www-authenticate", b"Bearer"))
-        case _:
-            pass
-    if request.closes:
-        headers.append((b"connection", b"close"))
-    return headers

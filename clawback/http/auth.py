@@ -4,10 +4,11 @@ Keys are found by digest and kept for at most two seconds, so that a revoked key
 Unknown, malformed, expired and revoked keys are not told apart.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 SQL: Final = queries.load("clawback.merchants", "queries.sql")
 CACHE_SECONDS: Final = 1.5
 CACHE_SIZE: Final = 10_000
+NOBODY: Final = bytes(32)
+"""Compared with where no key was found, so that both ways do the same work."""
 
 Reader = Callable[[], "AbstractAsyncContextManager[PoolConnectionProxy]"]
 
@@ -46,25 +49,33 @@ class Opened(msgspec.Struct, frozen=True):
     requires_idempotency_key: bool
 
 
+class Known(msgspec.Struct, frozen=True):
+    """What is remembered of a key, until when on the monotonic clock."""
+
+    until: float
+    opened: Opened | None
+
+
 class Keyring:
-    """Finds keys, with a short memory."""
+    """Finds keys, with a short memory; requests with the same key share one question."""
 
     def __init__(self, reader: Reader) -> None:
         """Reads keys over `reader`."""
         self._reader = reader
-        self._known: OrderedDict[str, tuple[float, Opened | None, datetime | None]] = OrderedDict()
+        self._known: OrderedDict[bytes, Known] = OrderedDict()
+        self._unknown: OrderedDict[bytes, Known] = OrderedDict()
+        self._asked: dict[bytes, asyncio.Task[Known]] = {}
 
     def remembered(self, header: bytes | None) -> Opened | None:
         """What a recently used key opens, without asking the database."""
-        if header is None or not header.startswith(b"Bearer "):
-            return None
-        found = self._known.get(header[7:].decode("latin-1"))
-        if found is None or found[0] < clock.monotonic():
-            return None
-        return found[1]
+        found = None if header is None else self._known.get(header)
+        return None if found is None or found.until < clock.monotonic() else found.opened
 
     async def open(self, header: bytes | None) -> Opened | Refused:
-        """What the bearer key opens. Refuses: MissingApiKey, InvalidApiKey."""
+        """What the bearer key opens. Refuses: MissingApiKey, InvalidApiKey.
+
+        Raises: the driver's errors if the database is away.
+        """
         if header is None:
             return MissingApiKey()
         scheme, _, key = header.decode("latin-1").partition(" ")
@@ -73,24 +84,46 @@ class Keyring:
         key = key.strip()
         if not keys.is_well_formed(key):
             return InvalidApiKey()
-        known = self._known.get(key)
+        known = self._known.get(header) or self._unknown.get(header)
+        if known is None or known.until < clock.monotonic():
+            known = await self._ask(header, keys.digest(key))
+        return InvalidApiKey() if known.opened is None else known.opened
+
+    async def _ask(self, header: bytes, digest: bytes) -> Known:
+        """Ask the database, once for all who wait; a caller that goes away ends nobody's wait."""
+        asked = self._asked.get(header)
+        if asked is None:
+            asked = self._asked[header] = asyncio.create_task(self._find(header, digest))
+            asked.add_done_callback(lambda _: self._asked.pop(header, None))
+        return await asyncio.shield(asked)
+
+    async def _find(self, header: bytes, digest: bytes) -> Known:
         now = clock.monotonic()
-        if known is None or known[0] < now:
-            async with self._reader() as connection:
-                row = await SQL.find_key(connection, digest=keys.digest(key))
-            known = (now + CACHE_SECONDS, *_opened(row))
-            self._known[key] = known
-            if len(self._known) > CACHE_SIZE:
-                self._known.popitem(last=False)
-        _, opened, expires_at = known
-        if opened is None or (expires_at is not None and expires_at <= clock.real_now()):
-            return InvalidApiKey()
-        return opened
+        async with self._reader() as connection:
+            row = await SQL.find_key(connection, digest=digest)
+        is_it = compare_digest(digest, NOBODY if row is None else row["digest"])
+        left = _seconds_left(row)
+        opened = _opened(row) if row is not None and is_it and left > 0 else None
+        known = Known(now + (min(CACHE_SECONDS, left) if opened else CACHE_SECONDS), opened)
+        kept = self._unknown if opened is None else self._known
+        kept[header] = known
+        kept.move_to_end(header)
+        if len(kept) > CACHE_SIZE:
+            kept.popitem(last=False)
+        return known
 
 
-def _opened(row: "Record | None") -> tuple[Opened | None, datetime | None]:
-    if row is None or row["revoked_at"] is not None:
-        return None, None
+def _seconds_left(row: "Record | None") -> float:
+    """How long the key still opens anything; a key without an end counts for long."""
+    if row is None or (row["expires_at"] is None and row["revoked_at"] is None):
+        return CACHE_SECONDS
+    if row["revoked_at"] is not None:
+        return 0.0
+    left: float = (row["expires_at"] - clock.real_now()).total_seconds()
+    return left
+
+
+def _opened(row: "Record") -> Opened:
     limits = None
     if row["max_claim_usd_e4"] is not None or row["max_day_usd_e4"] is not None:
         limits = Limits(row["max_claim_usd_e4"], row["max_day_usd_e4"])
@@ -112,8 +145,7 @@ def _opened(row: "Record | None") -> tuple[Opened | None, datetime | None]:
         merchant_name=row["merchant_name"],
         mode=row["mode"],
     )
-    opened = Opened(book, caller, row["api_version"], row["require_idempotency_key"])
-    return opened, row["expires_at"]
+    return Opened(book, caller, row["api_version"], row["require_idempotency_key"])
 
 
 def permits(opened: Opened, route: Route, simulate: bytes | None) -> Refused | None:

@@ -79,6 +79,9 @@ class BodyDecoder(Generic[T]):
     def _faults(self, given: dict[str, Any]) -> "list[ShapeFault]":
         names = {field.encode_name for field in self._fields}
         faults = [ShapeFault(name, "unknown_field") for name in given if name not in names]
+        one_of: tuple[str, ...] = getattr(self._kind, "one_of", ())
+        if one_of and all(given.get(name) is None for name in one_of):
+            faults.append(ShapeFault(one_of[0], "missing_field"))
         for field in self._fields:
             name = field.encode_name
             if field.required and given.get(name) is None:

@@ -1,177 +1,446 @@
-"""uvicorn, with the limits that it lacks: header size and count, address size, silent connections.
+"""uvicorn, with the limits and the manners that it lacks.
 
-The parser is strict about framing; what it does not bound is bounded here, in the protocol class,
-before a byte reaches the application. Several processes listen on one port with SO_REUSEPORT; the
-kernel spreads connections over them.
+Its parser is strict about framing; this protocol class bounds what the parser lets through: the
+size of addresses and headers, how long a request may take, how long a connection may be silent,
+how long an answer may lie unread. A refusal never overtakes the answer to an earlier request of
+the connection, and what is refused here has not reached a handler. Several processes listen on one
+port with SO_REUSEPORT; the kernel spreads connections over them.
 """
 
 import asyncio
 import socket
 from collections import Counter
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final, cast
+from urllib.parse import unquote
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
-from clawback import API_VERSION
+from clawback import API_VERSION, clock
 from clawback.errors import Refused
 from clawback.http import faults
-from clawback.http.app import App, next_request_id, render_refusal
+from clawback.http.addresses import Peers, group
+from clawback.http.answers import CONNECTION, App, next_request_id, render_refusal
 from clawback.settings import Settings
 
 BACKLOG: Final = 1024
-VERSIONS: Final = ("1.0", "1.1")
-LOOPBACK: Final = frozenset({"", "127.0.0.1", "::1"})
+LINGER_SECONDS: Final = 2.0
+"""How long a refused client is still read, so that it finds the answer and not a reset."""
+MAX_SURPLUS: Final = 1_048_576
+"""Bytes of a body that are read and thrown away after its request was answered."""
+LOOKS_PER_LIMIT: Final = 4
+
+VERSIONS: Final = ("1.1", "1.0")
+
+IDLE, HEAD, BODY = 0, 1, 2
+"""Where in a request a connection is: before it, within its headers, within its body."""
+
+
+class Exchange(RequestResponseCycle):
+    """A request and its answer, which leaves in one write: one packet instead of two."""
+
+    _start: Mapping[str, Any] | None = None
+
+    async def send(self, message: Any) -> None:  # noqa: ANN401 - as the base class
+        """Take the answer's parts; an answer in one piece is written at once."""
+        if self._start is None and not self.response_started:
+            self._start = message
+            return
+        start, self._start = self._start, None
+        if start is None:
+            await super().send(message)
+        elif message.get("more_body"):
+            await super().send(cast("Any", start))
+            await super().send(message)
+        else:
+            await self._send_whole(start, message.get("body", b""))
+
+    async def _send_whole(self, start: Mapping[str, Any], body: bytes) -> None:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        self.response_started = True
+        self.transport.write(self._head(start, len(body)) + (body if self._has_body else b""))
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+    @property
+    def _has_body(self) -> bool:
+        return self.scope["method"] != "HEAD"
+
+    def _head(self, start: Mapping[str, Any], length: int) -> bytes:
+        """The head of the answer. Bug: a header that would break out of its line."""
+        parts = [STATUS_LINE[start["status"]]]
+        lines = 3
+        for name, value in (*self.default_headers, *start["headers"]):
+            if name == b"content-length":
+                continue
+            if name == b"connection" and value == b"close":
+                self.keep_alive = False
+                continue
+            parts += (name, b": ", value, b"\r\n")
+            lines += 1
+        if not self.keep_alive:
+            parts.append(b"connection: close\r\n")
+            lines += 1
+        parts.append(b"content-length: %d\r\n\r\n" % length)
+        head = b"".join(parts)
+        assert head.count(b"\n") == head.count(b"\r") == lines, "a header holds a line end"
+        return head
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """Counts what a connection sends until its headers are complete, and how long it is silent."""
+    """One connection."""
 
     limits: ClassVar[Settings]
+    peers: ClassVar[Peers]
     open_by_address: ClassVar[Counter[str]]
     open_connections: ClassVar[int] = 0
+
+    # The connection
 
     def connection_made(  # type: ignore[override]  # TCP only
         self, transport: asyncio.Transport
     ) -> None:
         """Close connections beyond the caps at once; start the clock of silence."""
         super().connection_made(transport)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=False)
         cls = type(self)
-        self._header_bytes = 0
-        self._header_count = 0
-        self._url_bytes = 0
-        self._body_clock: asyncio.TimerHandle | None = None
-        self._address = self.client[0] if self.client else ""
-        self._silence = self.loop.call_later(self.limits.silent_seconds, self._end_silent)
+        self._stage = IDLE
+        self._owed = 0
+        self._answers = 0
+        self._refused: Refused | None = None
+        self._discarded = 0
+        self._stuck: tuple[float, int] | None = None
+        self._idle_at = self._heard_at = self._began_at = clock.monotonic()
+        limits = self.limits
+        shortest = min(limits.silent_seconds, limits.request_seconds, limits.answer_seconds)
+        self._period = shortest / LOOKS_PER_LIMIT
+        self._watch = self.loop.call_later(self._period, self._look)
         cls.open_connections += 1
-        cls.open_by_address[self._address] += 1
+        address = self.client[0] if self.client else ""
+        self._address = group(address)
+        self.is_anonymous = not self.peers.is_exempt(address)
+        if self.is_anonymous:
+            cls.open_by_address[self._address] += 1
         if self._is_one_too_many():
-            transport.close()
+            transport.abort()
 
     def _is_one_too_many(self) -> bool:
         if type(self).open_connections > self.limits.max_connections:
             return True
-        if self._address in LOOPBACK or self._address in self.limits.trusted_proxies:
-            return False
-        return self.open_by_address[self._address] > self.limits.max_connections_per_address
+        most = self.limits.max_connections_per_address
+        return self.is_anonymous and self.open_by_address[self._address] > most
+
+    def know(self) -> None:
+        """A valid key came over this connection: it counts no longer against its address."""
+        if self.is_anonymous:
+            self.is_anonymous = False
+            self.open_by_address[self._address] -= 1
+            if self.open_by_address[self._address] <= 0:
+                del self.open_by_address[self._address]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count it out."""
         type(self).open_connections -= 1
-        self.open_by_address[self._address] -= 1
-        if self.open_by_address[self._address] <= 0:
-            del self.open_by_address[self._address]
-        self._silence.cancel()
-        if self._body_clock is not None:
-            self._body_clock.cancel()
+        self.know()
+        self._watch.cancel()
         super().connection_lost(exc)
 
-    def _end_silent(self) -> None:
-        """Close a connection whose next request did not come, or did not come whole, in time."""
-        if self._url_bytes and not self.transport.is_closing():
-            self._refuse(faults.RequestTimeout())
-        self.transport.close()
+    # What arrives
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, unless the connection was refused already; bound headers that never end."""
+        if self._refused is not None:
+            self._throw_away(len(data))
+            return
+        if self.transport.is_closing():
+            return
+        self._heard_at = clock.monotonic()
+        self._has_begun = False
+        super().data_received(data)
+        if self._stage == HEAD and not self._has_begun:
+            self._unfinished += len(data)
+            if self._unfinished > self.limits.max_header_bytes + self.limits.max_url_bytes:
+                self._refuse(self._too_large() or self._headers_too_large())
 
     def on_message_begin(self) -> None:
         """A new request: count anew."""
+        if self._refused is not None:
+            return
         super().on_message_begin()
-        self._header_bytes = 0
-        self._header_count = 0
-        self._url_bytes = 0
+        cast("dict[str, Any]", self.scope)[CONNECTION] = self
+        self._stage = HEAD
+        self._has_begun = True
+        self._began_at = self._heard_at
+        self._unfinished = self._header_bytes = self._header_count = self._url_bytes = 0
+        self._hosts = 0
+        self._host = self._coding = b""
 
     def on_url(self, url: bytes) -> None:
         """Count the address; what is beyond the limit is not kept."""
         self._url_bytes += len(url)
         if self._url_bytes <= self.limits.max_url_bytes:
-            super().on_url(url)
+            self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count the header fields; what is beyond the limit is not kept."""
+        """Count the header fields; what is beyond the limit is not kept. Trailers are refused."""
+        if self._refused is not None:
+            return
+        if self._stage != HEAD:
+            self._refuse(faults.InvalidHeader())
+            return
         self._header_count += 1
         self._header_bytes += len(name) + len(value) + 4
-        if self._header_count <= self.limits.max_headers:
-            super().on_header(name, value)
+        if self._header_count > self.limits.max_headers:
+            return
+        name = name.lower()
+        if name == b"host":
+            self._hosts += 1
+            self._host = value
+        elif name == b"transfer-encoding":
+            self._coding = value
+        elif name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """The request goes to the application, unless it is too large."""
-        self._silence.cancel()
-        refused = self._too_large()
-        if self.parser.get_http_version() not in VERSIONS:
-            refused = faults.InvalidHeader()
-        self._url_bytes = 0
+        """The request goes to the application, unless it is too large or is none of ours."""
+        if self._refused is not None:
+            return
+        version = self.parser.get_http_version()
+        refused = self._too_large() or self._malformed(version)
         if refused is not None:
             self._refuse(refused)
-        elif not self.transport.is_closing():
-            super().on_headers_complete()
+            return
+        self._stage = BODY
+        self._owed += 1
+        self._describe(version)
+        self._open_exchange(keep_alive=version != "1.0" and self.parser.should_keep_alive())
+
+    def _headers_too_large(self) -> Refused:
+        return faults.HeadersTooLarge(limit=self.limits.max_header_bytes)
 
     def _too_large(self) -> Refused | None:
-        if self._url_bytes > self.limits.max_url_bytes:
-            return faults.UriTooLong(limit=self.limits.max_url_bytes)
-        if (
-            self._header_count > self.limits.max_headers
-            or self._header_bytes > self.limits.max_header_bytes
-        ):
-            return faults.HeadersTooLarge(limit=self.limits.max_header_bytes)
+        limits = self.limits
+        if self._header_count > limits.max_headers or self._header_bytes > limits.max_header_bytes:
+            return self._headers_too_large()
+        if self._url_bytes > limits.max_url_bytes:
+            return faults.UriTooLong(limit=limits.max_url_bytes)
         return None
 
-    def data_received(self, data: bytes) -> None:
-        """Parse, unless the connection was refused already; bound headers that never end."""
-        if self.transport.is_closing():
-            return
-        super().data_received(data)
-        self._watch_body()
-        if self._url_bytes and not self.transport.is_closing():
-            self._unfinished = getattr(self, "_unfinished", 0) + len(data)
-            if self._unfinished > self.limits.max_header_bytes + self.limits.max_url_bytes:
-                self._refuse(
-                    self._too_large() or faults.HeadersTooLarge(limit=self.limits.max_header_bytes)
-                )
+    def _malformed(self, version: str) -> Refused | None:
+        """What the parser takes and we do not: no or a foreign host, other targets, upgrades."""
+        is_fit = (
+            version in VERSIONS
+            and self.url.startswith(b"/")
+            and b"#" not in self.url
+            and (self._hosts == 1 or (self._hosts == 0 and version == "1.0"))
+            and (not self._coding or (self._coding.lower() == b"chunked" and version == "1.1"))
+            and not self.parser.should_upgrade()
+            and self._is_our_host()
+        )
+        return None if is_fit else faults.InvalidHeader()
+
+    def _is_our_host(self) -> bool:
+        hosts = self.limits.hosts
+        if not hosts:
+            return True
+        name = self._host.decode("latin-1").lower()
+        return name in hosts or name.rpartition(":")[0] in hosts
+
+    def _describe(self, version: str) -> None:
+        """Fill in what the application is told of the request."""
+        scope = self.scope
+        raw_path, _, query = self.url.partition(b"?")
+        path = raw_path.decode("ascii")
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["raw_path"] = raw_path
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["query_string"] = query
+
+    def _open_exchange(self, *, keep_alive: bool) -> None:
+        self.cycle = Exchange(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=self.on_response_complete,
+        )
+        if self._owed == 1:
+            self._start_asgi_task(self.cycle, self.app)
         else:
-            self._unfinished = 0
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
-    def _watch_body(self) -> None:
-        """Bound the time of a body that did not come whole with its headers."""
-        is_partial = bool(self.cycle) and self.cycle.more_body
-        if is_partial and self._body_clock is None:
-            seconds = self.limits.request_seconds
-            self._body_clock = self.loop.call_later(seconds, self._end_partial)
-        elif not is_partial and self._body_clock is not None:
-            self._body_clock.cancel()
-            self._body_clock = None
+    def on_body(self, body: bytes) -> None:
+        """Keep it for the application; after the answer it is thrown away."""
+        if self._refused is not None:
+            return
+        cycle = self.cycle
+        if cycle.response_complete:
+            self._throw_away(len(body))
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
-    def _end_partial(self) -> None:
-        """Answer a request whose body did not come whole in time."""
-        self._refuse(faults.RequestTimeout())
+    def on_message_complete(self) -> None:
+        """The request is whole; one that was refused never is."""
+        if self._refused is not None:
+            return
+        self._stage = IDLE
+        cycle = self.cycle
+        if cycle.response_complete:
+            self._idle_at = self._heard_at
+        else:
+            cycle.more_body = False
+            cycle.message_event.set()
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio's own contract
+        """The client says no more: it still gets the answers to what it asked whole."""
+        if self._owed == 0 or self._stage != IDLE or self._refused is not None:
+            return None
+        self.cycle.keep_alive = False
+        return True
+
+    # What goes out
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, but not for ever."""
+        """Go on to the next request, or to the refusal that had to wait for this answer."""
+        self._owed -= 1
+        self._answers += 1
+        self._idle_at = clock.monotonic()
         super().on_response_complete()
-        self._silence.cancel()
-        self._silence = self.loop.call_later(self.limits.silent_seconds, self._end_silent)
+        if self._refused is not None and self._owed == 0:
+            self._answer_refusal()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words stay here
         """Malformed HTTP gets our error form too."""
         self._refuse(faults.InvalidHeader())
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Refused already, and nothing to write into the log for a stranger."""
+
     def _refuse(self, refused: Refused) -> None:
-        if self.transport.is_closing():
+        """Read no more of this connection; answer once all earlier requests are answered."""
+        if self._refused is not None or self.transport.is_closing():
+            return
+        self._refused = refused
+        if self._stage == BODY:
+            if self.cycle.response_started:
+                self._end()
+                return
+            self._disown()
+        if self._owed == 0:
+            self._answer_refusal()
+
+    def _disown(self) -> None:
+        """Tell the application of a request that came in part: nobody waits for it."""
+        cycle = self.cycle
+        self._owed -= 1
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if self.pipeline and self.pipeline[0][0] is cycle:
+            self.pipeline.popleft()
+
+    def _answer_refusal(self) -> None:
+        if self._refused is None or self.transport.is_closing():
             return
         request_id = next_request_id()
-        status, body = render_refusal(refused, request_id)
+        status, body = render_refusal(self._refused, request_id)
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
-            f"request-id: {request_id}\r\nclawback-version: {API_VERSION}\r\n"
-            "connection: close\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+            f"request-id: {request_id}\r\nclawback-version: {API_VERSION}\r\nconnection: close\r\n"
+            "cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
             f"content-length: {len(body)}\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
-        self.transport.close()
+        self._end()
+
+    def _end(self) -> None:
+        """Say that no more comes, and read on for a moment: closing at once could reset it."""
+        self._unset_keepalive_if_required()
+        self._watch.cancel()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self.flow.resume_reading()
+            self._watch = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+        else:
+            self.transport.close()
+
+    def _throw_away(self, count: int) -> None:
+        self._discarded += count
+        if self._discarded > MAX_SURPLUS:
+            self._refused = self._refused or faults.BodyTooLarge(limit=MAX_SURPLUS)
+            self.transport.abort()
+
+    # Time
+
+    def _look(self) -> None:
+        """End what takes too long: a request, a silence, an answer that nobody reads."""
+        now = clock.monotonic()
+        if self._is_stuck(now):
+            self.transport.abort()
+            return
+        due = self._due()
+        self._watch = self.loop.call_later(
+            self._period if due is None else min(max(due - now, 0.001), self._period), self._look
+        )
+        if due is not None and due <= now:
+            if self._stage == IDLE:
+                self.transport.close()
+            else:
+                self._refuse(faults.RequestTimeout())
+
+    def _due(self) -> float | None:
+        """When the client must have said more; None while it waits for us."""
+        limits = self.limits
+        if self.transport.is_closing() or self.flow.read_paused or self._refused is not None:
+            return None
+        if self._stage == BODY:
+            return self._began_at + limits.request_seconds
+        if self._stage == HEAD:
+            silent_at = self._heard_at + limits.silent_seconds
+            return min(silent_at, self._began_at + limits.request_seconds)
+        return None if self._owed else self._idle_at + limits.silent_seconds
+
+    def _is_stuck(self, now: float) -> bool:
+        """Whether one answer has been lying unread in our buffer for too long."""
+        if self.transport.get_write_buffer_size() == 0:
+            self._stuck = None
+        elif self._stuck is None or self._stuck[1] != self._answers:
+            self._stuck = (now, self._answers)
+        return self._stuck is not None and now - self._stuck[0] > self.limits.answer_seconds
 
 
 def make_protocol(settings: Settings) -> type[LimitedProtocol]:
     """The protocol class of one server, with its own limits and counts."""
-    members = {"limits": settings, "open_by_address": Counter(), "open_connections": 0}
+    members = {
+        "limits": settings,
+        "peers": Peers(settings.trusted_proxies),
+        "open_by_address": Counter(),
+        "open_connections": 0,
+    }
     return type("ServedProtocol", (LimitedProtocol,), members)
 
 
@@ -196,11 +465,12 @@ def make_server(app: App, settings: Settings) -> uvicorn.Server:
         ws="none",
         lifespan="off",
         interface="asgi3",
-        access_log=settings.access_log,
+        access_log=False,
         log_config=None,
+        log_level="error",
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=int(settings.silent_seconds),
+        timeout_keep_alive=max(1, int(settings.silent_seconds)),
         timeout_graceful_shutdown=int(settings.drain_seconds),
         backlog=BACKLOG,
     )

@@ -5,10 +5,11 @@ While draining nothing more is taken; what is queued is finished.
 """
 
 import asyncio
+import signal
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from clawback import clock
+from clawback import clock, logs
 from clawback.errors import Overloaded, Unavailable
 from clawback.ids import Mint
 from clawback.lanes.command import Command
@@ -21,6 +22,15 @@ from clawback.route import Answer, BookRef, IdempotencyKey
 MAX_LANES: Final = 4
 
 ResponseT = TypeVar("ResponseT")
+
+log = logs.get_logger()
+
+
+def _end_process_on_failure(task: "asyncio.Task[None]") -> None:
+    """A process whose lane died could only keep its callers waiting: it ends and is restarted."""
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("lane_died", error=repr(task.exception()))
+        signal.raise_signal(signal.SIGTERM)
 
 
 class Lanes:
@@ -44,6 +54,8 @@ class Lanes:
     def start(self) -> None:
         """Start the lanes' tasks on the running loop."""
         self._tasks = [asyncio.create_task(lane.run()) for lane in self._lanes]
+        for task in self._tasks:
+            task.add_done_callback(_end_process_on_failure)
         self._is_open = True
 
     async def drain(self, seconds: float) -> None:

@@ -5,7 +5,7 @@ Idempotency-Key waits for that payment or resumes it, and never makes another (c
 """
 
 import asyncio
-from typing import Annotated, Final, Literal, cast
+from typing import Annotated, ClassVar, Final, Literal, cast
 
 import msgspec
 
@@ -79,7 +79,9 @@ Metadata = Annotated[dict[MetaKey, MetaValue], msgspec.Meta(max_length=20)]
 class CreateBody(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
 ):
-    """Fields of POST /payments. `amount` is in USD."""
+    """Fields of POST /payments. `amount` is in USD; id or slug of the method is required."""
+
+    one_of: ClassVar = ("paymentMethodId", "paymentMethod")
 
     amount: Amount
     payment_method_id: Text64 | None = None

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,8 @@ def blocks(document: str, language: str) -> list[str]:
 def put_command(folder: Path) -> None:
     """The command under the name that the documents use."""
     folder.mkdir(parents=True)
-    for name, start in (("clawback", f"{sys.executable} -m clawback"), ("python3", sys.executable)):
+    python = shlex.quote(sys.executable)
+    for name, start in (("clawback", f"{python} -m clawback"), ("python3", python)):
         (folder / name).write_text(f'#!/bin/sh\nexec {start} "$@"\n')
         (folder / name).chmod(0o755)
 
