@@ -44,8 +44,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     access_log: bool = False
     worker_concurrency: int = 64
     readers: int = 8
-    lanes: int = 0
-    """Lanes in this process; 0 is one for each shard, at most four."""
+    lanes: int = 1
+    """Lanes in this process; 0 is one for each shard, at most four. See docs/decisions/0005."""
     drain_seconds: float = 20.0
     request_seconds: float = 30.0
     silent_seconds: float = 10.0

@@ -23,10 +23,8 @@ replace = msgspec.structs.replace
 
 CLOCK = "clock"
 
-FREEZE_ACCOUNTS = tuple(
-    AccountName(USD, name) for name in (a.PENDING, a.RESERVE, a.AVAILABLE, a.DEBT, a.FROZEN)
-)
-"""The accounts that a freeze may touch."""
+FREEZE_ACCOUNTS = tuple(AccountName(USD, name) for name in (a.PENDING, a.FROZEN))
+"""The accounts that a freeze usually touches; the others are asked for when they are needed."""
 
 
 def cause(claim: Claim, step: str, number: int = 0) -> str:
@@ -34,13 +32,15 @@ def cause(claim: Claim, step: str, number: int = 0) -> str:
     return f"{claim.claim_id}:{claim.round}:{step}:{number}"
 
 
-def offers(draft: Draft, payment: Payment, *, from_book: bool) -> entries.Sources:
-    """What a claim on this payment may freeze, in order; `from_book` includes shared money."""
+def offers(draft: Draft, payment: Payment, want_e4: int, *, from_book: bool) -> entries.Sources:
+    """What a claim on this payment may freeze, in order.
+
+    `from_book` includes shared money, which is looked at only if the payment's own is too little.
+    """
     own = ((a.PENDING, payment.pending_usd_e4), (a.RESERVE, payment.reserve_usd_e4))
-    if not from_book:
+    if not from_book or payment.pending_usd_e4 + payment.reserve_usd_e4 >= want_e4:
         return own
-    credit_e4 = max(0, draft.book.credit_line_usd_e4 + draft.balance(a.DEBT))
-    return (*own, (a.AVAILABLE, draft.balance(a.AVAILABLE)), (a.DEBT, credit_e4))
+    return own + _shared(draft)
 
 
 def freeze(draft: Draft, claim: Claim, *, from_book: bool) -> Claim:
@@ -49,7 +49,9 @@ def freeze(draft: Draft, claim: Claim, *, from_book: bool) -> Claim:
     The payment's own parts are lowered with it. Writes no entry if there is nothing to take.
     """
     payment = draft.known_payment(claim.payment_id)
-    taken = entries.take(claim.missing_usd_e4, offers(draft, payment, from_book=from_book))
+    taken = entries.take(
+        claim.missing_usd_e4, offers(draft, payment, claim.missing_usd_e4, from_book=from_book)
+    )
     if not taken:
         return claim
     draft.post(

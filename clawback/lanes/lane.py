@@ -30,8 +30,9 @@ from clawback.lanes.working import Rules, WorkingSet
 from clawback.route import Answer
 
 TRIES: Final = 3
-CHUNK: Final = 32
-"""Commands decided before their changes are sent: PostgreSQL writes while the next are decided."""
+CHUNK: Final = 100
+"""Commands decided before their changes are sent: of a large batch PostgreSQL writes the first
+while the next are decided. Smaller chunks cost more calls than they win."""
 RECONNECT_SECONDS: Final = (0.05, 0.5, 1.0)
 MARKER_WAIT_SECONDS: Final = 20.0
 
@@ -172,10 +173,21 @@ class Lane:
                         await self._serve(shard, queue.take())
                 self.is_idle = True
         finally:
+            for queue in self._queues.values():
+                while queue.size:
+                    self._refuse(queue.take(), Unavailable())
+            self.is_idle = True
             await self._store.drop()
 
     async def _serve(self, shard: int, works: Sequence[Work]) -> None:
-        """Bring some work to its end, whatever the database does; never raises."""
+        """Bring some work to its end, whatever the database does; raises only when cancelled."""
+        try:
+            await self._try(shard, works)
+        except asyncio.CancelledError:
+            self._refuse(works, Unavailable())
+            raise
+
+    async def _try(self, shard: int, works: Sequence[Work]) -> None:
         self.batches += 1
         refusal: Refused = Unavailable()
         for attempt in range(TRIES):
@@ -240,6 +252,9 @@ class Lane:
                     return self._refuse(works, InternalError())
                 if not has_committed:
                     raise Retry(None, unknown) from unknown
+            except asyncio.CancelledError:
+                self._refuse(works, InternalError())
+                raise
         else:
             await self._store.rollback()
         for work, outcome in zip(works, batch.outcomes, strict=True):
@@ -254,7 +269,8 @@ class Lane:
         while clock.monotonic() < deadline:
             try:
                 return await self._store.has_marker(shard, batch.books, batch.marker)
-            except (Lost, LockedOut, Retry):
+            except Exception:  # whatever it is: a batch that may have committed is not tried again
+                log.exception("marker_not_read", marker=batch.marker)
                 await self._store.drop()
                 await asyncio.sleep(0.2)
         return None

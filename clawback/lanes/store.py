@@ -43,9 +43,12 @@ class Store:
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await pool.connect_lane(
-                self._dsn, self._name, allow_unsafe=self._allow_unsafe
-            )
+            try:
+                self._connection = await pool.connect_lane(
+                    self._dsn, self._name, allow_unsafe=self._allow_unsafe
+                )
+            except asyncpg.PostgresError as error:
+                raise Lost(repr(error)) from error
         return self._connection
 
     def _held(self) -> asyncpg.Connection:

@@ -120,7 +120,7 @@ class RecordCharge(Command, frozen=True, kw_only=True):
 
     def reads(self) -> Reads:
         """The payment, and what a capture touches."""
-        names = (a.PENDING, a.RESERVE, a.FEES, a.FX, a.DEBT)
+        names = (a.PENDING, a.FEES, a.FX) if self.status == "completed" else ()
         return Reads(
             payments=(self.payment_id,), accounts=tuple(AccountName(USD, name) for name in names)
         )

@@ -12,14 +12,14 @@ from typing import Final
 
 import asyncpg
 
-from clawback.claims.fold import RecordOutcome, Report, StartAttempt
+from clawback.claims.fold import AttemptStarted, RecordOutcome, Report, StartAttempt
 from clawback.claims.model import OpenRefund
 from clawback.currencies import Currency
 from clawback.errors import Refused
 from clawback.ids import BookId, ClaimId, Mint, PaymentId, ShopId
 from clawback.lanes.lane import Lane
 from clawback.lanes.lanes import Lanes
-from clawback.lanes.records import Claim, PaymentDetails
+from clawback.lanes.records import Claim, Payment, PaymentDetails
 from clawback.lanes.store import Store
 from clawback.lanes.working import Rules
 from clawback.ledger.audit import Report as AuditReport
@@ -194,9 +194,17 @@ def outcome(claim_id: ClaimId, amount_minor: int, status: str, attempt: int = 1)
 
 
 def shown(made: object) -> Answer:
-    """A short answer that names what was made."""
-    name = made.claim_id if isinstance(made, Claim) else str(made)
-    return Answer(201, name.encode())
+    """A short answer that names what was made, and how it stands."""
+    match made:
+        case Claim():
+            said = made.claim_id
+        case Payment():
+            said = f"{made.payment_id} {made.status} {made.claimed_minor}"
+        case AttemptStarted():
+            said = f"{made.claim.claim_id} {made.claim.status} {made.claim.attempts}"
+        case _:
+            said = type(made).__name__
+    return Answer(201, said.encode())
 
 
 async def take_payment(lanes: Lanes, book: BookRef, local_minor: int = CAPTURED) -> PaymentId:
