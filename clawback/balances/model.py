@@ -157,7 +157,7 @@ def serve_waiting(draft: Draft, *, payment_id: PaymentId | None = None) -> tuple
         served = _top_up_all(draft)
     if not draft.head.waiting:
         _recover_debt(draft)
-    elif served and draft.balance(a.AVAILABLE) > 0:
+    elif (served or draft.is_queue_cut) and draft.balance(a.AVAILABLE) > 0:
         draft.set_head(top_up_due=True)
         return (TopUp(),)
     return ()

@@ -30,9 +30,10 @@ from clawback.lanes.working import Rules, WorkingSet
 from clawback.route import Answer
 
 TRIES: Final = 3
-CHUNK: Final = 100
-"""Commands decided before their changes are sent: of a large batch PostgreSQL writes the first
-while the next are decided. Smaller chunks cost more calls than they win."""
+CHUNK: Final = 32
+SHARED: Final = 4
+"""Of a batch with so many commands for each of its books the first are written while the next are
+decided: such books have one batch under way at a time. Elsewhere whole batches cost less."""
 RECONNECT_SECONDS: Final = (0.05, 0.5, 1.0)
 MARKER_WAIT_SECONDS: Final = 20.0
 
@@ -72,8 +73,9 @@ class _Batch:
             ],
         )
         try:
-            for place in range(0, len(self.works), CHUNK):
-                for work in self.works[place : place + CHUNK]:
+            chunk = CHUNK if len(self.works) >= SHARED * len(self.books) else len(self.works)
+            for place in range(0, len(self.works), chunk):
+                for work in self.works[place : place + chunk]:
                     self.outcomes.append(await self._decide_loading(work))
                 await self._apply()
         finally:

@@ -33,6 +33,9 @@ WAITING_AT_ONCE: Final = 200
 """How many waiting claims one commit tops up at the most (contract, section 8.2)."""
 
 
+QueuePlace = tuple[bool, int, datetime, str]
+
+
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """An event to be: its body is rendered from `subject`, the object as of that version."""
 
@@ -66,6 +69,8 @@ class BookState:
         self.keys: dict[tuple[str, str], KeyRow | None] = {}
         self.claims_known: set[PaymentId] = set()
         self.waiting_known = False
+        self.waiting_horizon: QueuePlace | None = None
+        """Where the loaded part of the queue ends, if there is more of it."""
         self.entries: list[Entry] = []
         self.postings: list[Posting] = []
         self.notices: list[Notice] = []
@@ -190,7 +195,15 @@ class Draft:
         if not self._state.waiting_known:
             raise NotLoaded(Reads(waiting=WAITING_AT_ONCE + 1))
         found = [claim for claim in self._all_claims().values() if claim.missing_usd_e4 > 0]
-        return sorted(found, key=_queue_place)[:WAITING_AT_ONCE]
+        horizon = self._state.waiting_horizon
+        if horizon is not None:  # beyond it stand claims that were not loaded
+            found = [claim for claim in found if queue_place(claim) <= horizon]
+        return sorted(found, key=queue_place)[:WAITING_AT_ONCE]
+
+    @property
+    def is_queue_cut(self) -> bool:
+        """Whether more claims wait for funds than were loaded."""
+        return self._state.waiting_horizon is not None
 
     def attempts_of(self, claim_id: ClaimId) -> tuple[Attempt, ...]:
         """The claim's attempts in order."""
@@ -384,7 +397,7 @@ class Draft:
         state.notices += self.notices
 
 
-def _queue_place(claim: Claim) -> tuple[bool, int, datetime, str]:
+def queue_place(claim: Claim) -> QueuePlace:
     """Where a waiting claim stands: earliest deadline first, none last, then age, then name."""
     deadline = claim.refund_deadline_at
     at = 0 if deadline is None else clock.milliseconds(deadline)

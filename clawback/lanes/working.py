@@ -22,7 +22,7 @@ from clawback.lanes.records import (
     PaymentAmounts,
     Rows,
 )
-from clawback.lanes.state import BookState, Notice, event_id
+from clawback.lanes.state import BookState, Notice, event_id, queue_place
 
 RenderObject = Callable[..., bytes]
 
@@ -88,6 +88,7 @@ class WorkingSet:
         for book_id, read in reads:
             if book_id in self.books:
                 self.books[book_id].take(read)
+                self._fill_queue(rows, book_id, read.waiting)
         for book_id, route, name in keys:
             if book_id in self.books:
                 self.books[book_id].keys.setdefault((route, name), None)
@@ -103,6 +104,13 @@ class WorkingSet:
                 if state.claims.get(claim.claim_id) is None:
                     state.claims[claim.claim_id] = claim
         self._fill_histories(rows)
+
+    def _fill_queue(self, rows: Rows, book_id: BookId, limit: int) -> None:
+        """Note how far the queue of waiting claims was read, if it may go on."""
+        if limit:
+            waiting = [claim for claim in rows.waiting or () if claim.book_id == book_id]
+            if len(waiting) >= limit:
+                self.books[book_id].waiting_horizon = max(map(queue_place, waiting))
 
     def _fill_histories(self, rows: Rows) -> None:
         tries: dict[tuple[BookId, ClaimId], list[Attempt]] = {}
