@@ -271,8 +271,8 @@ class Lane:
         while clock.monotonic() < deadline:
             try:
                 return await self._store.has_marker(shard, batch.books, batch.marker)
-            except Exception:  # whatever it is: a batch that may have committed is not tried again
-                log.exception("marker_not_read", marker=batch.marker)
+            except (Lost, LockedOut, Retry) as failed:
+                log.warning("marker_not_read", marker=batch.marker, reason=str(failed))
                 await self._store.drop()
                 await asyncio.sleep(0.2)
         return None

@@ -122,12 +122,16 @@ class Store:
     async def has_marker(self, shard: int, books: Iterable[BookId], marker: str) -> bool:
         """Whether the batch of this marker committed; waits until its backend has ended.
 
-        Raises: LockedOut, Lost.
+        Raises: Retry, LockedOut, or Lost, which here stands for every other reason too: whoever
+        could not look must not go on as if there were nothing.
         """
-        with told_apart():
-            row = await SQL.find_marker(
-                await self._connected(), shard=shard, books=sorted(books), marker=marker
-            )
+        try:
+            with told_apart():
+                row = await SQL.find_marker(
+                    await self._connected(), shard=shard, books=sorted(books), marker=marker
+                )
+        except asyncpg.PostgresError as error:
+            raise Lost(repr(error)) from error
         return bool(row["found"])
 
     async def drop(self) -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from clawback.errors import InternalError
 from clawback.ids import PaymentId
-from clawback.lanes.lane import Lane
 from clawback.lanes.lanes import Lanes
 from clawback.lanes.queue import Outcome
 from clawback.route import Answer, BookRef
@@ -87,13 +86,14 @@ async def test_many_random_cuts(database: str) -> None:
 
 
 async def test_the_control_doubles(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never_looks(_lane: Lane, _shard: int, _batch: object) -> bool:
+    async def never_looks(_shard: int, _batch: object) -> bool:
         return False
 
-    monkeypatch.setattr(Lane, "_find_marker", never_looks)
     book = await open_book(database)
     async with proxied(database) as (dsn, proxy), open_lanes(dsn) as lanes:
         paid = await books.take_payment(lanes, book)
+        lane = lanes._lanes[0]
+        monkeypatch.setattr(lane, "_find_marker", never_looks)
         proxy.fault = "cut after it"
         told = names(await ask(lanes, book, paid, 1))
         assert proxy.fired.total() == 1

@@ -6,6 +6,7 @@ of each test. What happens around COMMIT has a file of its own, `test_commit.py`
 
 import asyncio
 import itertools
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -24,14 +25,13 @@ from clawback.errors import (
     Refused,
     Unavailable,
 )
-from clawback.ids import ClaimId, Mint, PaymentId
+from clawback.ids import BookId, ClaimId, Mint, PaymentId
 from clawback.lanes.command import Command, Decided, Reads
 from clawback.lanes.lane import Lane
 from clawback.lanes.lanes import Lanes
 from clawback.lanes.queue import MAX_BATCH, QUEUE_PER_BOOK, Outcome, Queue, Work
 from clawback.lanes.state import Draft
 from clawback.lanes.working import Rules
-from clawback.payments.model import SettleDue
 from clawback.route import Answer, BookRef, IdempotencyKey
 from clawback.tables import RULES
 from tests.conftest import new_database
@@ -104,7 +104,7 @@ def history() -> list[Command]:
 async def test_batching_is_invisible(
     server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clock, "real_now", lambda: books.START)
+    monkeypatch.setattr(time, "time_ns", lambda: clock.milliseconds(books.START) * 1_000_000)
     commands = history()
     seen = []
     for cuts in ((len(commands),), itertools.repeat(1), itertools.cycle((3, 1, 5))):
@@ -219,10 +219,11 @@ async def test_a_refused_command_leaves_its_key_free(database: str) -> None:
         assert isinstance(later, Answer)
 
 
-class Stuck(Mint):
-    """Mints one name, whoever asks first, then others."""
+class Counting(Mint):
+    """Mints names that the clock has no part in."""
 
     def claim(self, unix_ms: int) -> ClaimId:
+        assert unix_ms > 0
         return ClaimId(f"CLM-MINTEDAN-{books.number()}")
 
 
@@ -230,7 +231,7 @@ class Stuck(Mint):
 async def test_a_name_that_is_taken_is_minted_anew(database: str, where: str) -> None:
     book = await open_book(database)
     async with bare_lane(database) as lane, bare_lane(database) as other:
-        lane._mint = other._mint = Stuck()
+        lane._mint = other._mint = Counting()
         wanted = books.create()
         await serve(lane, book, [wanted, books.capture(wanted.payment_id)])
         same = "CLM-MP331G7R-SAME"
@@ -293,7 +294,7 @@ async def test_a_full_queue_refuses_at_once_and_loses_nothing(database: str) -> 
 
 def test_a_busy_book_does_not_starve_the_others() -> None:
     queue = Queue()
-    refs = [BookRef(0, f"bk_{name}", "M", "M", "test") for name in "ab"]  # type: ignore[arg-type]  # plain text
+    refs = [BookRef(0, BookId(f"bk_{name}"), "M", "M", "test") for name in "ab"]
     command = refund(PaymentId("TXN-MP331BTF-0000"), "1")
     for book, many in zip(refs, (QUEUE_PER_BOOK, 2), strict=True):
         for _ in range(many):
@@ -312,7 +313,7 @@ async def test_a_backend_killed_at_any_step_leaves_one_effect(
     server: EmbeddedPostgres, database: str, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     book = await open_book(database)
-    killed = []
+    killed: list[int] = []
     async with open_lanes(database) as lanes:
         paid = await books.take_payment(lanes, book)
         store = lanes._lanes[0]._store
@@ -416,29 +417,3 @@ async def test_several_processes_on_hot_books_keep_the_cap_without_deadlocks(
     query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     assert (await books.look(database, query))[0][0] == 0
     await proved(database)
-
-
-async def test_work_that_follows_is_done_without_being_asked_for(database: str) -> None:
-    book = await open_book(database, settle_hours=0)
-    async with open_lanes(database) as lanes:
-        wanted = [books.create(100, 17) for _ in range(230)]
-        await asyncio.gather(*(lanes.submit(book, one, None) for one in wanted))
-        await _break_even(database)
-        await asyncio.gather(
-            *(lanes.submit(book, books.capture(one.payment_id), None) for one in wanted)
-        )
-        await asyncio.gather(
-            *(lanes.submit(book, refund(one.payment_id, None), shown) for one in wanted)
-        )
-        waiting = "SELECT waiting FROM heads"
-        assert (await books.look(database, waiting))[0][0] == 230
-        source = await books.take_payment(lanes, book)
-        await lanes.submit(book, SettleDue(payment_id=source), None)
-        await lanes.drain(10)
-    assert (await books.look(database, waiting))[0][0] == 0
-    await proved(database)
-
-
-async def _break_even(dsn: str) -> None:
-    """Fees that eat the whole payment, so that refunds of them wait."""
-    await books.look(dsn, "UPDATE payments SET percent_fee_usd_e4 = amount_usd_e4")

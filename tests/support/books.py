@@ -197,7 +197,7 @@ def shown(made: object) -> Answer:
     """A short answer that names what was made, and how it stands."""
     match made:
         case Claim():
-            said = made.claim_id
+            said = str(made.claim_id)
         case Payment():
             said = f"{made.payment_id} {made.status} {made.claimed_minor}"
         case AttemptStarted():
