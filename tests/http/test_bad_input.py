@@ -43,11 +43,28 @@ NO_BYTES_OF: Final = {"date", "request-id", "ratelimit-remaining", "ratelimit-re
 pytestmark = pytest.mark.timeout(300)
 
 
+SETTINGS: Final = {
+    "CLAWBACK_REQUEST_SECONDS": "1.5",
+    "CLAWBACK_MAX_RUNNING": str(MOST_RUNNING),
+    "CLAWBACK_LANES": "2",
+}
+"""One API process, so that its limits are reached where the tests aim; a held book's lane waits."""
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    """A tree with one API process, so that its limits are reached where the tests aim."""
-    settings = {"CLAWBACK_REQUEST_SECONDS": "1.5", "CLAWBACK_MAX_RUNNING": str(MOST_RUNNING)}
-    made = Tree(tmp_path_factory.mktemp("bad-input") / "data", processes=1, more=settings)
+    """A tree in which nothing goes on but what a test asks for."""
+    yield from _tree(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
+    """A tree with work that goes on after its test: the tables are never at rest."""
+    yield from _tree(tmp_path_factory)
+
+
+def _tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
+    made = Tree(tmp_path_factory.mktemp("bad-input") / "data", processes=1, more=SETTINGS)
     try:
         yield made
     finally:
@@ -176,15 +193,15 @@ def _comparable(reply: Reply) -> tuple[object, ...]:
     return reply.status, headers, reply.body.replace(own, b"")
 
 
-def test_refusals_of_a_disturbed_service_change_nothing(running: Tree) -> None:
-    shop = demo_shop(running)
+def test_refusals_of_a_disturbed_service_change_nothing(disturbed: Tree) -> None:
+    shop = demo_shop(disturbed)
     payment = shop.take_payment()
-    with Database(running.dev["databaseUrl"]) as database, ThreadPoolExecutor(40) as pool:
-        other = shop_of_another_shard(running, database)
+    with Database(disturbed.dev["databaseUrl"]) as database, ThreadPoolExecutor(40) as pool:
+        other = shop_of_another_shard(disturbed, database)
         theirs = other.take_payment()
-        first = pool.submit(pay_slowly, running, other)
+        first = pool.submit(pay_slowly, disturbed, other)
         copy = pool.submit(pay_once, other, 0.3)
-        cut = pool.submit(ask, running.address, half_a_request(other, theirs))
+        cut = pool.submit(ask, disturbed.address, half_a_request(other, theirs))
         time.sleep(1)
         waiting = hold_the_book(database, pool, shop, payment)
         check(cut.result(), "request_timeout")
@@ -214,12 +231,12 @@ def check(reply: Reply, code: str) -> None:
     assert [*faults_of(Row("", get(""), code), reply)] == []
 
 
-def test_a_refund_that_is_on_its_way_cannot_be_canceled(running: Tree) -> None:
-    shop = other_shop(running, "MCH-SENT")
+def test_a_refund_that_is_on_its_way_cannot_be_canceled(disturbed: Tree) -> None:
+    shop = other_shop(disturbed, "MCH-SENT")
     payment = shop.take_payment()
-    ask_provider(running, operation="refund", sequence=["never_settles"])
+    ask_provider(disturbed, operation="refund", sequence=["never_settles"])
     claim = f"/claims/{shop.post(f'/payments/{payment}/refund', {'amount': 1})['refundId']}"
-    running.until("it is sent", lambda: bool(shop.get(claim)["attempts"]), 20)
+    disturbed.until("it is sent", lambda: bool(shop.get(claim)["attempts"]), 20)
     refused = shop.call("POST", f"{claim}/cancel", {})
     check(refused, "claim_in_flight")
     now = shop.get(claim)
