@@ -12,6 +12,7 @@ import uvloop
 
 from clawback import logs, tables
 from clawback.settings import Settings
+from clawback.work.clocks import Clocks
 from clawback.work.schedule import Schedule
 
 log = logs.get_logger()
@@ -33,9 +34,26 @@ async def work(settings: Settings) -> None:
             runtime.provider,
             concurrency=settings.worker_concurrency,
         )
+        parts: list[Schedule | Clocks] = [schedule]
+        if runtime.sandboxes():
+            clocks = Clocks(
+                settings.database_url,
+                runtime.lanes,
+                runtime.reader,
+                schedule,
+                runtime.sandboxes(),
+            )
+            parts.append(clocks)
+
+        def stop() -> None:
+            for part in parts:
+                part.stop()
+
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, schedule.stop)
+            loop.add_signal_handler(number, stop)
         log.info("worker_started")
-        await schedule.run()
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(part.run())
         log.info("worker_stopped")
