@@ -4,8 +4,8 @@ Names of payments and claims are handed out here, so that a list of commands can
 in other batches or through other lanes, and must leave the same rows.
 """
 
-import itertools
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
