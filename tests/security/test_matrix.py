@@ -85,6 +85,7 @@ INSERT INTO {table} SELECT (jsonb_populate_record(t, jsonb_build_object(
     'book_id', b.book_id, 'shard', b.shard, '{id}', $2::text))).*
 FROM {table} AS t, books AS b WHERE t.{id} = $1 AND b.merchant_id = $3 AND b.mode = 'live'
 """
+_DROP: Final = "DELETE FROM {table} WHERE {id} = $1"
 
 _ADDRESSES: Final = (f"127.8.{high}.{low}" for high in range(250) for low in range(1, 250))
 
@@ -131,7 +132,7 @@ def things(served: Tree) -> Iterator[Things]:
             },
         )  # fmt: skip
         for (table, column), name in zip(tables.items(), live, strict=True):
-            database.execute(f"DELETE FROM {table} WHERE {column} = $1", name)  # noqa: S608 - ours
+            database.execute(_DROP.format(table=table, id=column), name)
 
 
 def _objects(shop: Shop) -> tuple[str, str]:
