@@ -59,10 +59,6 @@ class _Page(msgspec.Struct, frozen=True):
 async def list_events(call: Call[NoBody, EventsQuery]) -> Answer | Refused:
     """GET /events."""
     query, place = call.query, {"shard": call.book.shard, "book_id": call.book.book_id}
-    for name in ("from_", "to"):
-        at = getattr(query, name)
-        if at is not None and at.tzinfo is None:
-            return ParameterRefused(param=name.rstrip("_"))
     limit = min(max(query.limit, 1), MAX_LIMIT)
     kind = None if query.type in {None, "*"} else query.type
     prefix = kind[:-1] if kind is not None and kind.endswith(".*") else None

@@ -6,7 +6,6 @@ window, and a key that has expired.
 
 import base64
 import hmac
-import json
 import time
 from hashlib import sha256
 from typing import Final
@@ -15,7 +14,6 @@ from clawback import clock
 from tests.support.databases import Database
 from tests.support.shops import Shop, demo_shop, other_shop
 from tests.support.trees import Tree
-from tests.support.wire import Line
 
 MERCHANT: Final = "MCH-NORTE"
 DAYS_200: Final = 200 * 86_400
@@ -67,16 +65,6 @@ def _refunded(shop: Shop, payment: str, amount: float | None = None) -> str:
     """A refund of a part or of all; the claim's id."""
     body = {} if amount is None else {"amount": amount}
     return str(shop.post(f"/payments/{payment}/refund", body)["refundId"])
-
-
-def ask_provider(tree: Tree, **fault: object) -> None:
-    """Script a fault of the sandbox provider."""
-    host, _, port = str(tree.dev["sandboxUrl"]).removeprefix("http://").partition(":")
-    secret = (tree.data / "sandbox" / "secret").read_text().strip()
-    headers = [("Authorization", f"Bearer {secret}"), ("X-Book", "test")]
-    with Line((host, int(port))) as line:
-        answer = line.call("POST", "/faults", headers, json.dumps(fault).encode())
-    assert answer.status == 200, answer
 
 
 def _late(tree: Tree, database: Database) -> Scene:
