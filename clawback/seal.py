@@ -75,6 +75,33 @@ class Seal:
         return sealed[1 : 1 + _ID_BYTES] != self._newest
 
 
+class SealFile:
+    """The seal of a key file as it is now: read again when the file was replaced."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads it at once. Raises: SealBroken."""
+        self._path = path
+        self._seen = self._stamp()
+        self._seal = load(path)
+
+    def __call__(self) -> Seal:
+        """The seal. One that cannot be read at this moment leaves the last one in use."""
+        stamp = self._stamp()
+        if stamp != self._seen:
+            try:
+                self._seal, self._seen = load(self._path), stamp
+            except SealBroken:
+                return self._seal
+        return self._seal
+
+    def _stamp(self) -> tuple[int, int]:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return (0, 0)
+        return (status.st_ino, status.st_mtime_ns)
+
+
 def load(path: Path) -> Seal:
     """Read a key file. Raises: SealBroken if it is missing, open to others, or malformed."""
     return Seal(_read(path))

@@ -34,7 +34,7 @@ from clawback.payments import wire as payments_wire
 from clawback.providers.port import Provider
 from clawback.providers.sandbox import SandboxProvider
 from clawback.route import Answer, BookRef, IdempotencyKey, ProviderAccount, Route
-from clawback.seal import Seal, load
+from clawback.seal import Seal, SealFile
 from clawback.settings import Settings
 from clawback.webhooks import api as webhooks_api
 from clawback.webhooks import model as webhooks_model
@@ -86,7 +86,7 @@ class Runtime:
         lanes: Lanes,
         pools: "tuple[Pool, Pool]",
         accounts: Accounts,
-        seal: Seal | None,
+        seal: SealFile | None,
         egress: Egress,
     ) -> None:
         """Made by `running`. `pools`: of readers, of writers."""
@@ -118,7 +118,7 @@ class Runtime:
 
     def seal(self) -> Seal | None:
         """What secrets are sealed with, or None if the operator has set up no key."""
-        return self._seal
+        return None if self._seal is None else self._seal()
 
     def egress(self) -> Egress:
         """What checks addresses that callers give, and posts to them."""
@@ -170,7 +170,7 @@ async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
         shards = (await SQL.count_shards(connection))["shards"]
     finally:
         await connection.close()
-    seal = None if settings.seal_key_file is None else load(settings.seal_key_file)
+    seal = None if settings.seal_key_file is None else SealFile(settings.seal_key_file)
     readers = await pool.create_reader_pool(
         dsn, size=settings.readers, application_name=f"{name} reader"
     )

@@ -54,7 +54,13 @@ class Deliveries:
     """Runs until it is stopped; then what is under way ends and is noted."""
 
     def __init__(
-        self, lanes: Lanes, pool: "Pool", egress: Egress, seal: Seal, *, concurrency: int
+        self,
+        lanes: Lanes,
+        pool: "Pool",
+        egress: Egress,
+        seal: Callable[[], Seal | None],
+        *,
+        concurrency: int,
     ) -> None:
         """`pool`: CONNECTIONS of its own; `concurrency`: deliveries at once."""
         self._lanes = lanes
@@ -173,7 +179,9 @@ class Deliveries:
     async def _try(self, leased: Leased) -> bool:
         """Make the try and leave its result to be noted; returns whether it went well."""
         draw = random.randint(0, 2 * JITTER)  # noqa: S311 - spreads retries, nothing secret
-        result = await deliver(self._egress, self._seal, leased, draw)
+        seal = self._seal()
+        assert seal is not None, "the worker delivers with a seal only"
+        result = await deliver(self._egress, seal, leased, draw)
         self._results.append((leased, result))
         self._noted.set()
         if result.status_code == GONE:

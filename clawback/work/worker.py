@@ -39,12 +39,11 @@ async def work(settings: Settings) -> None:
         writers = await pool.create_writer_pool(
             settings.database_url, application_name="clawback deliveries", size=CONNECTIONS
         )
-        seal = runtime.seal()
-        if seal is None:
+        if runtime.seal() is None:
             log.warning("no_webhooks", advice="set CLAWBACK_SEAL_KEY_FILE")
         else:
             egress, most = runtime.egress(), settings.delivery_concurrency
-            parts.append(Deliveries(runtime.lanes, writers, egress, seal, concurrency=most))
+            parts.append(Deliveries(runtime.lanes, writers, egress, runtime.seal, concurrency=most))
 
         def stop() -> None:
             for part in parts:

@@ -215,7 +215,7 @@ class Stage:
         each = Timeouts(connect=seconds, write=seconds, read=seconds, total=seconds)
         way = egress or Egress(allow_loopback=True, timeouts=each)
         connections = await pool.create_writer_pool(self.dsn, application_name="deliveries", size=4)
-        made = Deliveries(self.lanes, connections, way, self.seal, concurrency=concurrency)
+        made = Deliveries(self.lanes, connections, way, lambda: self.seal, concurrency=concurrency)
         task = asyncio.create_task(made.run())
         try:
             yield made

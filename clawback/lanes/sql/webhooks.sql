@@ -447,3 +447,17 @@ AS $$
 $$;
 REVOKE ALL ON FUNCTION lane_reseal_endpoint_v1 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION lane_reseal_endpoint_v1 TO clawback_app;
+
+-- The same for an answer that holds a secret, kept under its idempotency key.
+CREATE OR REPLACE FUNCTION lane_reseal_answer_v1(
+    p_shard integer, p_book_id text, p_route text, p_key text, p_known text, p_body text
+) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+    UPDATE idempotency_keys AS i SET body = p_body
+    WHERE i.shard = p_shard AND i.book_id = p_book_id AND i.route = p_route AND i.key = p_key
+        AND i.body = p_known;
+$$;
+REVOKE ALL ON FUNCTION lane_reseal_answer_v1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lane_reseal_answer_v1 TO clawback_app;
