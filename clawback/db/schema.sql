@@ -216,6 +216,70 @@ END),
 )
 WITH (fillfactor='80');
 
+CREATE TABLE public.deliveries (
+    shard integer NOT NULL,
+    endpoint_id text NOT NULL COLLATE pg_catalog."C",
+    event_number bigint NOT NULL,
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    status text NOT NULL COLLATE pg_catalog."C",
+    attempts integer NOT NULL,
+    tries integer NOT NULL,
+    last_status_code integer,
+    last_error text COLLATE pg_catalog."C",
+    next_attempt_at timestamp with time zone,
+    lease_until timestamp with time zone,
+    succeeded_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT deliveries_due CHECK (((next_attempt_at IS NOT NULL) = (status = ANY
+        (ARRAY['pending'::text, 'failed'::text])))),
+    CONSTRAINT deliveries_lengths CHECK (((length(endpoint_id) <= 64) AND (length(book_id) <= 32)
+        AND (length(last_error) <= 32))),
+    CONSTRAINT deliveries_numbers CHECK (((event_number >= 1) AND (attempts >= 0) AND (tries >=
+        0))),
+    CONSTRAINT deliveries_status CHECK ((status = ANY (ARRAY['pending'::text, 'succeeded'::text,
+        'failed'::text, 'dead_letter'::text]))),
+    CONSTRAINT deliveries_status_code CHECK (((last_status_code >= 100) AND (last_status_code <=
+        999)))
+)
+WITH (fillfactor='70');
+
+CREATE TABLE public.endpoint_failures (
+    shard integer NOT NULL,
+    endpoint_id text NOT NULL COLLATE pg_catalog."C",
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    failing_since timestamp with time zone NOT NULL,
+    CONSTRAINT endpoint_failures_lengths CHECK (((length(endpoint_id) <= 64) AND (length(book_id) <=
+        32)))
+);
+
+CREATE TABLE public.endpoints (
+    shard integer NOT NULL,
+    endpoint_id text NOT NULL COLLATE pg_catalog."C",
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    url text,
+    events text[] NOT NULL,
+    description text,
+    active boolean NOT NULL,
+    disabled_reason text COLLATE pg_catalog."C",
+    from_number bigint NOT NULL,
+    sealed_secret text NOT NULL COLLATE pg_catalog."C",
+    sealed_previous text COLLATE pg_catalog."C",
+    previous_until timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    removed_at timestamp with time zone,
+    CONSTRAINT endpoints_events CHECK (((cardinality(events) >= 1) AND (cardinality(events) <=
+        32))),
+    CONSTRAINT endpoints_lengths CHECK (((length(endpoint_id) <= 64) AND (length(book_id) <= 32) AND
+        (length(url) <= 2048) AND (length(description) <= 240) AND (length(disabled_reason) <= 16)
+        AND (length(sealed_secret) <= 512) AND (length(sealed_previous) <= 512))),
+    CONSTRAINT endpoints_number CHECK ((from_number >= 0)),
+    CONSTRAINT endpoints_overlap CHECK (((sealed_previous IS NULL) = (previous_until IS NULL))),
+    CONSTRAINT endpoints_reason CHECK (((disabled_reason IS NULL) OR ((NOT active) AND
+        (disabled_reason = ANY (ARRAY['gone'::text, 'failing'::text]))))),
+    CONSTRAINT endpoints_removed CHECK (((removed_at IS NULL) OR (NOT active)))
+);
+
 CREATE TABLE public.entries (
     shard integer NOT NULL,
     book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
@@ -280,6 +344,15 @@ CREATE TABLE public.facts (
         'notice'::text, 'review'::text])))
 );
 
+CREATE TABLE public.fan_outs (
+    shard integer NOT NULL,
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    "position" bigint NOT NULL,
+    CONSTRAINT fan_outs_book_length CHECK ((length(book_id) <= 32)),
+    CONSTRAINT fan_outs_position CHECK (("position" >= 0))
+)
+WITH (fillfactor='50');
+
 CREATE TABLE public.heads (
     shard integer NOT NULL,
     book_id text NOT NULL COLLATE pg_catalog."C",
@@ -318,6 +391,18 @@ CREATE TABLE public.idempotency_keys (
     CONSTRAINT idempotency_keys_forms CHECK ((((key)::text <> ''::text) AND
         (octet_length((fingerprint)::text) = 64))),
     CONSTRAINT idempotency_keys_status CHECK (((status >= 200) AND (status <= 299)))
+);
+
+CREATE TABLE public.inbox (
+    shard integer NOT NULL,
+    endpoint_id text NOT NULL COLLATE pg_catalog."C",
+    event_number bigint NOT NULL,
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    signed_at timestamp with time zone NOT NULL,
+    signature text NOT NULL COLLATE pg_catalog."C",
+    received_at timestamp with time zone NOT NULL,
+    CONSTRAINT inbox_lengths CHECK (((length(endpoint_id) <= 64) AND (length(book_id) <= 32) AND
+        (length(signature) <= 160)))
 );
 
 CREATE TABLE public.markers (
@@ -445,6 +530,21 @@ CREATE TABLE public.provider_accounts (
         '^[a-z0-9_-]{1,32}$'::text)))
 );
 
+CREATE TABLE public.replays (
+    shard integer NOT NULL,
+    replay_id text NOT NULL COLLATE pg_catalog."C",
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    endpoint_id text NOT NULL COLLATE pg_catalog."C",
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone,
+    include_succeeded boolean NOT NULL,
+    "position" bigint NOT NULL,
+    last_number bigint NOT NULL,
+    CONSTRAINT replays_lengths CHECK (((length(replay_id) <= 64) AND (length(book_id) <= 32) AND
+        (length(endpoint_id) <= 64))),
+    CONSTRAINT replays_numbers CHECK ((("position" >= 0) AND (last_number >= "position")))
+);
+
 CREATE TABLE public.shards (
     shard integer NOT NULL,
     CONSTRAINT shards_range CHECK (((shard >= 0) AND (shard <= 1295)))
@@ -484,6 +584,15 @@ ALTER TABLE ONLY public.books
 ALTER TABLE ONLY public.claims
     ADD CONSTRAINT claims_pkey PRIMARY KEY (shard, claim_id);
 
+ALTER TABLE ONLY public.deliveries
+    ADD CONSTRAINT deliveries_pkey PRIMARY KEY (shard, endpoint_id, event_number);
+
+ALTER TABLE ONLY public.endpoint_failures
+    ADD CONSTRAINT endpoint_failures_pkey PRIMARY KEY (shard, endpoint_id);
+
+ALTER TABLE ONLY public.endpoints
+    ADD CONSTRAINT endpoints_pkey PRIMARY KEY (shard, endpoint_id);
+
 ALTER TABLE ONLY public.entries
     ADD CONSTRAINT entries_cause_key UNIQUE (shard, book_id, cause);
 
@@ -502,11 +611,17 @@ ALTER TABLE ONLY public.facts
 ALTER TABLE ONLY public.facts
     ADD CONSTRAINT facts_pkey PRIMARY KEY (shard, fact_id);
 
+ALTER TABLE ONLY public.fan_outs
+    ADD CONSTRAINT fan_outs_pkey PRIMARY KEY (shard, book_id);
+
 ALTER TABLE ONLY public.heads
     ADD CONSTRAINT heads_pkey PRIMARY KEY (shard, book_id);
 
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (shard, book_id, route, key);
+
+ALTER TABLE ONLY public.inbox
+    ADD CONSTRAINT inbox_pkey PRIMARY KEY (shard, endpoint_id, event_number);
 
 ALTER TABLE ONLY public.markers
     ADD CONSTRAINT markers_pkey PRIMARY KEY (shard, marker);
@@ -529,6 +644,9 @@ ALTER TABLE ONLY public.postings
 ALTER TABLE ONLY public.provider_accounts
     ADD CONSTRAINT provider_accounts_pkey PRIMARY KEY (provider, account);
 
+ALTER TABLE ONLY public.replays
+    ADD CONSTRAINT replays_pkey PRIMARY KEY (shard, replay_id);
+
 ALTER TABLE ONLY public.shards
     ADD CONSTRAINT shards_pkey PRIMARY KEY (shard);
 
@@ -547,10 +665,21 @@ CREATE INDEX claims_payment_idx ON public.claims USING btree (shard, payment_id)
 CREATE INDEX claims_waiting_idx ON public.claims USING btree (shard, book_id, refund_deadline_at,
     created_at, claim_id) WHERE (missing_usd_e4 > 0);
 
+CREATE INDEX deliveries_due_idx ON public.deliveries USING btree (shard, endpoint_id,
+    next_attempt_at, event_number) WHERE (next_attempt_at IS NOT NULL);
+
+CREATE INDEX deliveries_list_idx ON public.deliveries USING btree (shard, endpoint_id, created_at,
+    event_number);
+
+CREATE INDEX endpoints_book_idx ON public.endpoints USING btree (shard, book_id);
+
 CREATE INDEX facts_object_idx ON public.facts USING btree (shard, object_id);
 
 CREATE INDEX facts_unapplied_idx ON public.facts USING btree (shard, received_at) WHERE (applied_at
     IS NULL);
+
+CREATE INDEX inbox_list_idx ON public.inbox USING btree (shard, endpoint_id, received_at,
+    event_number);
 
 CREATE INDEX payments_due_idx ON public.payments USING btree (shard, book_id, due_at) WHERE (due_at
     IS NOT NULL);
@@ -593,15 +722,25 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.books TO clawback_app;
 
 GRANT SELECT ON TABLE public.claims TO clawback_app;
 
+GRANT SELECT ON TABLE public.deliveries TO clawback_app;
+
+GRANT SELECT ON TABLE public.endpoint_failures TO clawback_app;
+
+GRANT SELECT ON TABLE public.endpoints TO clawback_app;
+
 GRANT SELECT ON TABLE public.entries TO clawback_app;
 
 GRANT SELECT ON TABLE public.events TO clawback_app;
 
 GRANT SELECT ON TABLE public.facts TO clawback_app;
 
+GRANT SELECT ON TABLE public.fan_outs TO clawback_app;
+
 GRANT SELECT ON TABLE public.heads TO clawback_app;
 
 GRANT SELECT ON TABLE public.idempotency_keys TO clawback_app;
+
+GRANT SELECT ON TABLE public.inbox TO clawback_app;
 
 GRANT SELECT ON TABLE public.markers TO clawback_app;
 
@@ -614,6 +753,8 @@ GRANT SELECT ON TABLE public.payments TO clawback_app;
 GRANT SELECT ON TABLE public.postings TO clawback_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.provider_accounts TO clawback_app;
+
+GRANT SELECT ON TABLE public.replays TO clawback_app;
 
 GRANT SELECT ON TABLE public.shards TO clawback_app;
 

@@ -31,7 +31,8 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
 
     `waiting` asks for the claims that wait for funds, by deadline then age, at most that many;
     `claims_of` for all claims of these payments; `facts_of` for the facts about these objects;
-    `spent` for what these actors claimed back since these times.
+    `spent` for what these actors claimed back since these times; `webhooks` for the book's
+    endpoints, and `deliveries` for these, by endpoint and number of the event.
     """
 
     payments: tuple[PaymentId, ...] = ()
@@ -42,6 +43,8 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
     accounts: tuple[AccountName, ...] = ()
     waiting: int = 0
     spent: tuple[tuple[str, datetime], ...] = ()
+    webhooks: bool = False
+    deliveries: tuple[tuple[str, int], ...] = ()
 
 
 def wanted_rows(reads: Sequence[tuple[BookId, Reads]]) -> dict[str, object]:

@@ -11,6 +11,7 @@ import msgspec
 
 from clawback.currencies import Currency
 from clawback.ids import BookId, ClaimId, PaymentId, ShopId
+from clawback.lanes.endpoints import EndpointChanges, Loaded
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -354,6 +355,7 @@ class Rows(msgspec.Struct, frozen=True):
     keys: tuple[KeyRow, ...] | None
     waiting: tuple[Claim, ...] | None
     spent: tuple[Spent, ...] | None
+    webhooks: Loaded | None = None
 
 
 class Changes(msgspec.Struct, frozen=True, gc=False):
@@ -375,3 +377,4 @@ class Changes(msgspec.Struct, frozen=True, gc=False):
     attempts: list[Attempt] = []
     attempt_changes: list[Attempt] = []
     facts: list[Fact] = []
+    webhooks: EndpointChanges = msgspec.field(default_factory=EndpointChanges)

@@ -33,6 +33,9 @@ def make_scene(tree: Tree, database: Database) -> Scene:
     scene["foreign_claim"] = _refunded(foreign, scene["foreign"], 5)
     tree.told("books", "set", "MCH-STRICT", "require-idempotency-key=yes")
     scene |= _late(tree, database)
+    hooked = other_shop(tree, "MCH-HOOKED")
+    hooks = [hooked.post("/webhooks", {"events": ["*"]})["id"] for _ in range(20)]
+    scene |= {"hooked": hooked.key, "hook_elsewhere": str(hooks[0])}
     _wait_until_quiet(database)
     return scene
 
