@@ -64,6 +64,11 @@ class Caller(msgspec.Struct, frozen=True):
         """How timelines name this caller."""
         return f"key:{self.key_id}"
 
+    @property
+    def person(self) -> str | None:
+        """The person behind the key; None for a key that stands for itself."""
+        return None if self.owner is None else f"user:{self.owner}"
+
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
     """A key within its book: the route it was sent to and the SHA-256 of the canonical request."""

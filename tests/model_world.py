@@ -7,7 +7,7 @@ from an empty draft, again whenever rows are named that it had not asked for, me
 from datetime import UTC, datetime, timedelta
 
 from clawback.balances import model as balances
-from clawback.claims import ending, fold
+from clawback.claims import decisions, ending, fold
 from clawback.claims import model as claims
 from clawback.errors import Refused
 from clawback.ids import BookId, ClaimId, PaymentId, ShopId
@@ -24,6 +24,7 @@ DECIDE = {
     **claims.DECIDE,
     **ending.DECIDE,
     **fold.DECIDE,
+    **decisions.DECIDE,
 }
 START = datetime(2026, 5, 12, 20, 0, tzinfo=UTC)
 KEY = "key:key_test"
@@ -194,6 +195,7 @@ class World:
         expected: str | None = None,
         max_claim_usd_e4: int | None = None,
         max_day_usd_e4: int | None = None,
+        principal: str | None = None,
     ) -> Claim | Refused:
         """Ask for money back."""
         claim_id = ClaimId(f"CLM-MP331G7R-{self._number()}")
@@ -205,6 +207,7 @@ class World:
                 reason="requested_by_customer",
                 expected_remaining=None if expected is None else read_amount(expected),
                 actor=KEY,
+                principal=principal,
                 max_claim_usd_e4=max_claim_usd_e4,
                 max_day_usd_e4=max_day_usd_e4,
             )

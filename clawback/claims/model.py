@@ -86,6 +86,7 @@ class OpenRefund(Command, frozen=True, kw_only=True):
     reason: str | None
     expected_remaining: Amount | None
     actor: str
+    principal: str | None = None
     max_claim_usd_e4: int | None = None
     max_day_usd_e4: int | None = None
 
@@ -201,6 +202,7 @@ def _opened(draft: Draft, payment: Payment, rule: Rule, command: OpenRefund, ask
         reason=command.reason,
         approval_required=threshold is not None and worth >= threshold,
         requested_by=command.actor,
+        requested_principal=command.principal,
         provider=payment.provider,
         provider_account=payment.provider_account,
         payer_fields=rule.payer_fields,

@@ -159,7 +159,10 @@ class Payment(Record, frozen=True, kw_only=True):
 
 
 class Claim(Record, frozen=True, kw_only=True):
-    """A demand on a payment. `sources` tells where its frozen money came from, in order."""
+    """A demand on a payment. `sources` tells where its frozen money came from, in order.
+
+    A principal is the person behind the actor; None where the actor stands for itself.
+    """
 
     claim_id: ClaimId
     book_id: BookId
@@ -215,6 +218,8 @@ class Claim(Record, frozen=True, kw_only=True):
     updated_at: datetime
     resolved_at: datetime | None = None
     released_at: datetime | None = None
+    requested_principal: str | None = None
+    approved_principal: str | None = None
 
     @property
     def is_open(self) -> bool:

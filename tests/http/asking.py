@@ -28,7 +28,7 @@ STATUS: Final = {
     "claim_in_flight": 409, "simulate_not_possible": 409, "refund_exceeds_remaining": 422,
     "refund_window_closed": 422, "partial_refund_not_supported": 422,
     "multiple_refunds_not_supported": 422, "payment_method_unavailable": 422,
-    "key_limit_exceeded": 403,
+    "key_limit_exceeded": 403, "self_approval": 403,
 }  # fmt: skip
 """Every code that the calls built so far can answer on purpose, and its status."""
 
@@ -42,7 +42,6 @@ ELSEWHERE: Final = {
     "evidence_closed": "disputes are not built yet",
     "evidence_invalid": "disputes are not built yet",
     "payer_details_invalid": "payer details are not built yet",
-    "self_approval": "approvals are not built yet",
     "webhook_url_refused": "webhook endpoints are not built yet",
     "webhook_limit_reached": "webhook endpoints are not built yet",
     "refund_not_supported": "every sandbox method can pay back",
