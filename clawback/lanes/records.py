@@ -346,19 +346,19 @@ class Spent(Record, frozen=True, kw_only=True):
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """What one load returned."""
+    """What one load returned; None where nothing was asked for or found."""
 
-    books: tuple[Book, ...] | None
-    heads: tuple[Head, ...] | None
-    payments: tuple[Payment, ...] | None
-    claims: tuple[Claim, ...] | None
-    claims_of: tuple[Claim, ...] | None
-    attempts: tuple[Attempt, ...] | None
-    facts: tuple[Fact, ...] | None
-    accounts: tuple[Account, ...] | None
-    keys: tuple[KeyRow, ...] | None
-    waiting: tuple[Claim, ...] | None
-    spent: tuple[Spent, ...] | None
+    books: tuple[Book, ...] | None = None
+    heads: tuple[Head, ...] | None = None
+    payments: tuple[Payment, ...] | None = None
+    claims: tuple[Claim, ...] | None = None
+    claims_of: tuple[Claim, ...] | None = None
+    attempts: tuple[Attempt, ...] | None = None
+    facts: tuple[Fact, ...] | None = None
+    accounts: tuple[Account, ...] | None = None
+    keys: tuple[KeyRow, ...] | None = None
+    waiting: tuple[Claim, ...] | None = None
+    spent: tuple[Spent, ...] | None = None
 
 
 class Changes(msgspec.Struct, frozen=True, gc=False):
