@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import msgspec
 
 from clawback import clock
-from clawback.claims import acting, notices, preflight, reading
+from clawback.claims import acting, batching, notices, preflight, reading
 from clawback.claims.model import OpenRefund
 from clawback.currencies import exponent
 from clawback.errors import InvalidAmount, NotFound, Refused
@@ -118,6 +118,7 @@ ROUTES: Final = (
         empty_body=False,
         errors=_REFUND_ERRORS,
     ),
+    *batching.ROUTES,
     *preflight.ROUTES,
     *acting.ROUTES,
     *reading.ROUTES,

@@ -6,7 +6,7 @@ at once and nothing is done.
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from clawback.errors import Refused
@@ -17,6 +17,8 @@ from clawback.route import Answer, BookRef, IdempotencyKey
 MAX_BATCH: Final = 250
 QUEUE_PER_SHARD: Final = 500
 QUEUE_PER_BOOK: Final = 400
+LARGE_PER_BOOK: Final = 4
+"""Large commands of a book that may wait."""
 
 Outcome = Answer | Refused
 
@@ -57,6 +59,8 @@ class Queue:
     def put(self, work: Work) -> bool:
         """Queue it; False when the shard's queue or the book's share of it is full."""
         waiting = self._books.get(work.book.book_id)
+        if work.command.fills_batch and waiting and _large(waiting) >= LARGE_PER_BOOK:
+            return False
         if self.size >= QUEUE_PER_SHARD or (waiting and len(waiting) >= QUEUE_PER_BOOK):
             return False
         if waiting is None:
@@ -66,12 +70,22 @@ class Queue:
         return True
 
     def take(self) -> list[Work]:
-        """The next batch: one command of each book in turn, at most MAX_BATCH."""
+        """The next batch: one command of each book in turn, at most MAX_BATCH; large ones alone."""
         batch: list[Work] = []
-        while self._books and len(batch) < MAX_BATCH:
+        is_full = False
+        while self._books and len(batch) < MAX_BATCH and not is_full:
             book_id, waiting = self._books.popitem(last=False)
+            is_full = waiting[0].command.fills_batch
+            if is_full and batch:
+                self._books[book_id] = waiting
+                self._books.move_to_end(book_id, last=False)
+                break
             batch.append(waiting.popleft())
             if waiting:
                 self._books[book_id] = waiting
         self.size -= len(batch)
         return batch
+
+
+def _large(waiting: Iterable[Work]) -> int:
+    return sum(work.command.fills_batch for work in waiting)

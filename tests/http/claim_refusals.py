@@ -1,4 +1,4 @@
-"""The refusals of the calls that decide a claim: approve, reject."""
+"""The refusals of the calls that decide a claim, and of batches of refunds."""
 
 from collections.abc import Iterator
 
@@ -20,3 +20,30 @@ def decisions() -> Iterator[Row]:
     yield Row("reject what one asked for", ask, "self_approval")
     for body, code in (("{}", "missing_field"), ('{"reason":1}', "invalid_field")):
         yield Row(f"reject {body}", post("/claims/{waiting}/reject", body), code, "reason")
+
+
+def batches() -> Iterator[Row]:
+    """Requests that are no batch, and batches that must not be done."""
+    for text, line in (
+        ("", None),
+        ("transactionId\n", 1),
+        ("id\nx\n", 1),
+        ("transactionId,amount\nx\n", 2),
+        ('transactionId\nx\n"y\n', 3),
+    ):
+        ask = post("/refunds/batch", text, Content_Type="text/csv")
+        if line is None:
+            yield Row("a batch, no body", ask, "invalid_json")
+        else:
+            yield Row(f"CSV {text!r}", ask, "invalid_csv", None, {"line": line})
+    for body, code, param in (
+        ("{}", "missing_field", "rows"),
+        ('{"rows":[]}', "invalid_field", "rows"),
+        ('{"rows":[{"x":1}]}', "unknown_field", "rows[0].x"),
+        ('{"rows":[{"amount":1,"amount":1}]}', "duplicate_key", None),
+        ('{"commitToken":"bct_none"}', "commit_token_invalid", "commitToken"),
+    ):
+        yield Row(f"batch {body}", post("/refunds/batch", body), code, param)
+    body = '{"rows":[{"transactionId":"TXN-MP331BTF-R308"},{"amount":1}],"allOrNothing":true}'
+    says = {"rows": [{"row": 1, "code": "not_found"}, {"row": 2, "code": "missing_field"}]}
+    yield Row("all or nothing", post("/refunds/batch", body), "batch_refused", None, says)

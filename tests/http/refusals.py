@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tests.http.asking import Ask, Row, get, pay, post, raw, refund
-from tests.http.claim_refusals import decisions
+from tests.http.claim_refusals import batches, decisions
 
 MXN: Final = {"currency": "MXN"}
 SPEI: Final = '"paymentMethodId":"sbx_spei","country":"MX"'
@@ -494,5 +494,5 @@ def rates() -> Iterator[Row]:
 TABLE: Final = (
     *amounts(), *guards(), *payment_amounts(), *json_rules(), *fields(), *payment_fields(),
     *simulations(), *states(), *keys(), *headers(), *queries(), *routes(), *transport(),
-    *notices(), *decisions(), *rates(),
+    *notices(), *decisions(), *batches(), *rates(),
 )  # fmt: skip
