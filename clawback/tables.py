@@ -14,6 +14,8 @@ from clawback import logs
 from clawback.balances import api as balances_api
 from clawback.balances import model as balances_model
 from clawback.claims import api as claims_api
+from clawback.claims import batches as claims_batches
+from clawback.claims import decisions as claims_decisions
 from clawback.claims import ending as claims_ending
 from clawback.claims import fold as claims_fold
 from clawback.claims import model as claims_model
@@ -58,6 +60,8 @@ RULES: Final = Rules(
         **claims_ending.DECIDE,
         **claims_fold.DECIDE,
         **webhooks_model.DECIDE,
+        **claims_decisions.DECIDE,
+        **claims_batches.DECIDE,
     },
     render={
         Payment: payments_wire.render_event_object,

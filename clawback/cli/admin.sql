@@ -132,6 +132,12 @@ SET revoked_at = coalesce(revoked_at, $2)
 WHERE key_id = $1
 RETURNING key_id AS key, revoked_at AS "revokedAt";
 
+-- name: assign_key :maybe (key_id, owner)
+UPDATE api_keys
+SET owner = $2
+WHERE key_id = $1
+RETURNING key_id AS key, owner;
+
 -- name: list_provider_accounts :many ()
 SELECT provider, account, mode, created_at AS "createdAt"
 FROM provider_accounts

@@ -175,6 +175,8 @@ CREATE TABLE public.claims (
     updated_at timestamp with time zone NOT NULL,
     resolved_at timestamp with time zone,
     released_at timestamp with time zone,
+    requested_principal text,
+    approved_principal text,
     CONSTRAINT claims_amounts CHECK ((((amount_minor >= 1) AND (amount_minor <=
         '1000000000000000'::bigint)) AND (amount_usd_e4 >= 0) AND (claimed_before_minor >= 0) AND
         (claimed_before_usd_e4 >= 0) AND (claimed_share_minor >= 0) AND (forced_share_minor >= 0)
@@ -583,6 +585,14 @@ ALTER TABLE ONLY public.books
 
 ALTER TABLE ONLY public.claims
     ADD CONSTRAINT claims_pkey PRIMARY KEY (shard, claim_id);
+
+ALTER TABLE public.claims
+    ADD CONSTRAINT claims_principal_lengths CHECK (((length(requested_principal) <= 160) AND
+        (length(approved_principal) <= 160))) NOT VALID;
+
+ALTER TABLE public.claims
+    ADD CONSTRAINT claims_two_principals CHECK ((COALESCE(approved_principal, (approved_by)::text)
+        <> COALESCE(requested_principal, (requested_by)::text))) NOT VALID;
 
 ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_pkey PRIMARY KEY (shard, endpoint_id, event_number);

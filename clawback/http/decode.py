@@ -21,13 +21,14 @@ from clawback.http.faults import (
     InvalidParameter,
     ShapeFault,
 )
-from clawback.money import Amount, AmountError, NumberText, decode_amount, read_number
+from clawback.money import Amount, AmountError, NumberText, decode_loose, read_number
 
 MAX_DEPTH: Final = 32
 MAX_INTEGER_TEXT: Final = 4000
 ORDER: Final = ("unknown_field", "missing_field", "invalid_field", "invalid_amount")
 
 _PATH: Final = re.compile(r" - at `\$(.*)`$")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*?)`")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _FORMS: Final[dict[Any, re.Pattern[str]]] = {
     int: re.compile(r"-?[0-9]+", re.ASCII),
@@ -46,7 +47,7 @@ class BodyDecoder(Generic[T]):
     def __init__(self, kind: type[T], *, empty_body: bool) -> None:
         """`empty_body`: whether no body at all stands for `{}` on this call."""
         self._kind = kind
-        self._decoder = msgspec.json.Decoder(kind, float_hook=read_number, dec_hook=decode_amount)
+        self._decoder = msgspec.json.Decoder(kind, float_hook=read_number, dec_hook=decode_loose)
         self._fields = msgspec.structs.fields(kind)  # type: ignore[arg-type]  # a struct type
         self._has_required = any(field.required for field in self._fields)
         self._empty_body = empty_body
@@ -98,13 +99,16 @@ class BodyDecoder(Generic[T]):
 
 def _field_faults(name: str, value: object, kind: Any) -> list[ShapeFault]:  # noqa: ANN401 - a type
     try:
-        msgspec.convert(value, kind, dec_hook=decode_amount)
+        msgspec.convert(value, kind, dec_hook=decode_loose)
     except msgspec.ValidationError as error:
         path = _PATH.search(str(error))
         param = name + (path.group(1) if path else "")
         cause = error.__cause__
         if isinstance(cause, AmountError):
             return [ShapeFault(param, "invalid_amount", cause.rule, cause.maximum, cause.decimals)]
+        unknown = _UNKNOWN.match(str(error))
+        if unknown is not None:
+            return [ShapeFault(f"{param}.{unknown.group(1)}", "unknown_field")]
         return [ShapeFault(param, "invalid_field", _broken_rule(str(error)))]
     return []
 

@@ -11,7 +11,7 @@ import msgspec
 
 from clawback import API_VERSION
 from clawback.errors import STATUS
-from clawback.money import Amount
+from clawback.money import Amount, Loose
 from clawback.route import ANY_KEY, PROVIDER, Route
 
 Document = dict[str, Any]
@@ -61,6 +61,8 @@ REF: Final = "#/components/schemas/{name}"
 
 def _schema_of(kind: type) -> dict[str, Any]:
     """Schemas of the types that msgspec does not know."""
+    if kind is Loose:
+        return {"description": "Judged with its row."}
     if kind is Amount:
         return {"type": "number", "description": "Major units, exact."}
     raise NotImplementedError(kind)
@@ -156,6 +158,10 @@ def _operation(route: Route, by_kind: dict[str, Any], components: dict[str, Any]
             "required": not route.empty_body,
             "content": {"application/json": {"schema": by_kind[str(route.body)]}},
         }
+    if route.csv is not None:
+        made["requestBody"]["content"]["text/csv"] = {"schema": {"type": "string"}}
+    if route.other_status is not None:
+        made["responses"][str(route.other_status)] = made["responses"][str(route.status)]
     if route.method == "POST" and route.scope != PROVIDER:
         made["parameters"].append(_header("Idempotency-Key", IDEMPOTENCY_KEY))
     if route.simulate:

@@ -10,12 +10,13 @@ does not cancel its command.
 
 import asyncio
 import random
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from clawback import clock, logs
 from clawback.errors import InternalError, Refused, Unavailable
 from clawback.ids import BookId, Mint, opaque
+from clawback.lanes.bundle import decide_bundle
 from clawback.lanes.command import NotLoaded, Reads
 from clawback.lanes.failures import CommitUnknown, LockedOut, Lost, Retry
 from clawback.lanes.keys import find_key, store_key
@@ -33,6 +34,9 @@ times the one before, while the next commands are decided: such books have one b
 a time. Elsewhere, and after the first chunk, few large writes cost less."""
 RECONNECT_SECONDS: Final = (0.05, 0.5, 1.0)
 MARKER_WAIT_SECONDS: Final = 20.0
+
+
+ResultT = TypeVar("ResultT")
 
 log = logs.get_logger()
 
@@ -64,7 +68,8 @@ class _Batch:
         """
         await self._store.begin()
         await self._load_for(self.works)
-        boarded = self._queue.board(self.books, len(self.works), MAX_BATCH - len(self.works))
+        room = 0 if self.works[0].command.fills_batch else MAX_BATCH - len(self.works)
+        boarded = self._queue.board(self.books, len(self.works), room)
         if boarded:
             self.works += boarded
             await self._load_for(boarded)
@@ -72,7 +77,7 @@ class _Batch:
             place, chunk = 0, CHUNK if len(self.works) >= SHARED * len(self.books) else MAX_BATCH
             while place < len(self.works):
                 for work in self.works[place : place + chunk]:
-                    self.outcomes.append(await self._decide_loading(work))
+                    self.outcomes.append(await self._outcome(work))
                 place, chunk = place + chunk, chunk * GROWTH
                 await self._apply()
         finally:
@@ -106,16 +111,33 @@ class _Batch:
         self, reads: list[tuple[BookId, Reads]], keys: list[tuple[BookId, str, str]]
     ) -> None:
         await self._applied()
+        keys = [*keys, *((book_id, *key) for book_id, read in reads for key in read.keys)]
         rows = await self._store.load(self._shard, self.books, reads, keys)
         self._working.fill(rows, reads, keys)
 
-    async def _decide_loading(self, work: Work) -> Outcome:
-        """Decide; what is missing is loaded under the same head rows, then it is decided again."""
+    async def _loading(self, step: Callable[[Work], ResultT], work: Work) -> ResultT:
+        """Take the step; what is missing is loaded under the same head rows, then it is retaken."""
         while True:
             try:
-                return self._decide(work)
+                return step(work)
             except NotLoaded as missing:
                 await self._load([(work.book.book_id, missing.reads)], [])
+
+    async def _outcome(self, work: Work) -> Outcome:
+        if not work.command.fills_batch:
+            return await self._loading(self._decide, work)
+        found = await self._loading(self._find, work)
+        if found is not None:
+            return found
+        state = self._working.books[work.book.book_id]
+        return await decide_bundle(
+            work, state, lambda one: self._loading(self._decide, one), self.follow_up
+        )
+
+    def _find(self, work: Work) -> Outcome | None:
+        state = self._working.books[work.book.book_id]
+        draft = state.draft(self._now)
+        return None if work.key is None else find_key(draft, state, work, work.key, self._now)
 
     def _decide(self, work: Work) -> Outcome:
         state = self._working.books[work.book.book_id]

@@ -20,6 +20,8 @@ QUEUE_PER_SHARD: Final = 500
 QUEUE_PER_BOOK: Final = 400
 GATHERED: Final = 16
 GATHER_SECONDS: Final = 0.012
+LARGE_PER_BOOK: Final = 4
+"""Large commands of a book that may wait."""
 
 Outcome = Answer | Refused
 
@@ -60,6 +62,8 @@ class Queue:
     def put(self, work: Work) -> bool:
         """Queue it; False when the shard's queue or the book's share of it is full."""
         waiting = self._books.get(work.book.book_id)
+        if work.command.fills_batch and waiting and _large(waiting) >= LARGE_PER_BOOK:
+            return False
         if self.size >= QUEUE_PER_SHARD or (waiting and len(waiting) >= QUEUE_PER_BOOK):
             return False
         if waiting is None:
@@ -69,10 +73,16 @@ class Queue:
         return True
 
     def take(self) -> list[Work]:
-        """The next batch: one command of each book in turn, at most MAX_BATCH."""
+        """The next batch: one command of each book in turn, at most MAX_BATCH; large ones alone."""
         batch: list[Work] = []
-        while self._books and len(batch) < MAX_BATCH:
+        is_full = False
+        while self._books and len(batch) < MAX_BATCH and not is_full:
             book_id, waiting = self._books.popitem(last=False)
+            is_full = waiting[0].command.fills_batch
+            if is_full and batch:
+                self._books[book_id] = waiting
+                self._books.move_to_end(book_id, last=False)
+                break
             batch.append(waiting.popleft())
             if waiting:
                 self._books[book_id] = waiting
@@ -80,14 +90,17 @@ class Queue:
         return batch
 
     def board(self, books: Iterable[BookId], least: int, room: int) -> list[Work]:
-        """More work of these books, at most `room`; none if fewer than `least` are waiting."""
+        """More work of these books, at most `room`; none if fewer than `least` are waiting.
+
+        A large command boards nothing, and what is behind it waits for its turn.
+        """
         found = [name for name in books if name in self._books]
         if sum(len(self._books[name]) for name in found) < least:
             return []
         batch: list[Work] = []
         for name in found:
             waiting = self._books[name]
-            while waiting and len(batch) < room:
+            while waiting and len(batch) < room and not waiting[0].command.fills_batch:
                 batch.append(waiting.popleft())
             if not waiting:
                 del self._books[name]
@@ -159,3 +172,7 @@ class Turns:
             while queue.size:
                 left += queue.take()
         return left
+
+
+def _large(waiting: Iterable[Work]) -> int:
+    return sum(work.command.fills_batch for work in waiting)

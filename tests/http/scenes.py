@@ -60,6 +60,7 @@ def _payments(shop: Shop) -> Scene:
     scene["canceled"] = _refunded(shop, oxxo, 1)
     canceled = shop.call("POST", f"/claims/{scene['canceled']}/cancel", {})
     assert canceled.status == 200, canceled
+    scene["waiting"] = _refunded(shop, oxxo, 2)
     scene |= {"absent": "TXN-MP331BTF-R308", "absent_claim": "CLM-MP331G7R-9F49"}
     return scene
 
