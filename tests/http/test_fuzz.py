@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.support.counts import count, seeded
+from tests.support.counts import LONG, count, seeded
 from tests.support.databases import BookHash
 from tests.support.shops import Shop, other_shop
 from tests.support.trees import Tree
@@ -197,7 +197,9 @@ def test_right_requests_get_what_is_declared(
     assert asked == {label for label, _ in _calls(document)}
     print(sum(seen.statuses.values()), "cases", dict(seen.codes))
     good = {label for (label, status), _ in seen.statuses.items() if status < 300}
-    assert asked - good <= {"POST /providers/{provider}/webhooks"}, "these were never accepted"
+    never = asked - good - {"POST /providers/{provider}/webhooks"}
+    assert not (never if LONG else {label for label in never if label.startswith("GET ")})
+    assert any(label.startswith("POST ") for label in good)
 
 
 def _calls(document: Document) -> Iterator[tuple[str, Document]]:
