@@ -17,7 +17,8 @@ from tests.support.trees import Tree
 
 MERCHANT: Final = "MCH-NORTE"
 DAYS_200: Final = 200 * 86_400
-QUIET_SECONDS: Final = 1.0
+QUIET_SECONDS: Final = 3.0
+"""The sandbox provider says nothing for 2 s before it settles a refund."""
 
 Scene = dict[str, str]
 

@@ -25,16 +25,19 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.support.counts import count, seeded
+from tests.support.counts import LONG, count, seeded
 from tests.support.databases import BookHash
 from tests.support.shops import Shop, other_shop
 from tests.support.trees import Tree
 from tests.support.wire import API, Line
 
-CASES: Final = count(500, 25_000)
-"""Of each mode."""
+RIGHT: Final = count(500, 25_000)
+WRONG: Final = count(300, 25_000)
 BATCH: Final = 20
 """After so many refused requests the book is looked at."""
+
+SETTLING_SECONDS: Final = 3.0
+"""The sandbox provider says nothing for 2 s before it settles a refund."""
 
 CHECKS: Final = [
     not_a_server_error,
@@ -165,7 +168,7 @@ def check(case: Case, response: Response, document: Document) -> None:
     assert [error["requestId"]] == response.headers["request-id"]
 
 
-def run(strategy: st.SearchStrategy[Case], test: Callable[[Case], None], most: int = CASES) -> None:
+def run(strategy: st.SearchStrategy[Case], test: Callable[[Case], None], most: int) -> None:
     """Try so many cases; the first that fails is shown with a command that repeats it."""
     wanted = settings(
         max_examples=most,
@@ -189,12 +192,14 @@ def test_right_requests_get_what_is_declared(
         seen.note(case, response)
         check(case, response, document)
 
-    run(cases(document, fill(shop), GenerationMode.POSITIVE), test)
+    run(cases(document, fill(shop), GenerationMode.POSITIVE), test, RIGHT)
     asked = {label for label, _ in seen.statuses}
     assert asked == {label for label, _ in _calls(document)}
     print(sum(seen.statuses.values()), "cases", dict(seen.codes))
     good = {label for (label, status), _ in seen.statuses.items() if status < 300}
-    assert asked - good <= {"POST /providers/{provider}/webhooks"}, "these were never accepted"
+    never = asked - good - {"POST /providers/{provider}/webhooks"}
+    assert not (never if LONG else {label for label in never if label.startswith("GET ")})
+    assert any(label.startswith("POST ") for label in good)
 
 
 def _calls(document: Document) -> Iterator[tuple[str, Document]]:
@@ -212,18 +217,19 @@ def test_wrong_requests_get_what_is_declared_and_leave_no_trace(
         state = [book.quiet()]
 
         def test(case: Case) -> None:
+            case.headers.pop("Sandbox-Simulate", None)  # its effects would come much later
             response = send(case, shop, session)
             seen.note(case, response)
             check(case, response, document)
             if response.status_code < 400 and case.method != "GET":
-                state[0], asked[:] = book.quiet(), []
+                state[0], asked[:] = book.quiet(SETTLING_SECONDS), []
                 return
             asked.append(case.as_curl_command())
             if len(asked) >= BATCH:
                 assert book.now() == state[0], f"one of these left a trace: {asked}"
                 asked.clear()
 
-        run(cases(document, ids, GenerationMode.NEGATIVE), test)
+        run(cases(document, ids, GenerationMode.NEGATIVE), test, WRONG)
         assert book.now() == state[0], asked
     takes = {label for label, one in _calls(document) if _takes_something(one)}
     assert {label for label, _ in seen.statuses} >= takes

@@ -67,7 +67,7 @@ BEGIN
         WHERE p.ctid = n.place AND p.book_id = n.book_id;
         GET DIAGNOSTICS written = ROW_COUNT;
         IF written IS DISTINCT FROM p_counts[6] THEN
-            PERFORM lane_refuse_rows_v1('payments', written, p_counts[6]);
+            PERFORM lane_expect_rows_v1('payments', written, p_counts[6]);
         END IF;
     END IF;
 
@@ -139,7 +139,7 @@ BEGIN
         WHERE c.ctid = n.place AND c.book_id = n.book_id;
         GET DIAGNOSTICS written = ROW_COUNT;
         IF written IS DISTINCT FROM p_counts[8] THEN
-            PERFORM lane_refuse_rows_v1('claims', written, p_counts[8]);
+            PERFORM lane_expect_rows_v1('claims', written, p_counts[8]);
         END IF;
     END IF;
 
@@ -169,7 +169,7 @@ BEGIN
                 USING ERRCODE = 'check_violation', CONSTRAINT = 'entries_balance';
         END IF;
         IF groups IS DISTINCT FROM p_counts[9] THEN
-            PERFORM lane_refuse_rows_v1('entries', groups, p_counts[9]);
+            PERFORM lane_expect_rows_v1('entries', groups, p_counts[9]);
         END IF;
     END IF;
 
