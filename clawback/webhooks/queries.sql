@@ -64,8 +64,13 @@ WHERE p.shard = $1 AND p.book_id = $2 AND p.endpoint_id = $3 AND p.removed_at IS
 SELECT d.endpoint_id, d.event_number, d.status, d.attempts, d.last_status_code, d.last_error,
     d.next_attempt_at, d.succeeded_at, d.created_at, v.event_id, v.type, v.object_id
 FROM deliveries AS d
-INNER JOIN events AS v
-    ON v.shard = d.shard AND v.book_id = d.book_id AND v.number = d.event_number
+CROSS JOIN LATERAL (
+    SELECT e.event_id, e.type, e.object_id
+    FROM events AS e
+    WHERE e.shard = d.shard AND e.book_id = d.book_id AND e.number >= d.event_number
+    ORDER BY e.number
+    LIMIT 1
+) AS v
 WHERE d.shard = $1 AND d.book_id = $2 AND d.endpoint_id = $3
     AND ($4::text IS NULL OR d.status = $4)
     AND ($5::timestamptz IS NULL OR d.created_at >= $5)
@@ -97,8 +102,13 @@ FROM (
 --     after_number, limit, offset)
 SELECT i.endpoint_id, i.event_number, i.signed_at, i.signature, i.received_at, v.event_id, v.body
 FROM inbox AS i
-INNER JOIN events AS v
-    ON v.shard = i.shard AND v.book_id = i.book_id AND v.number = i.event_number
+CROSS JOIN LATERAL (
+    SELECT e.event_id, e.body
+    FROM events AS e
+    WHERE e.shard = i.shard AND e.book_id = i.book_id AND e.number >= i.event_number
+    ORDER BY e.number
+    LIMIT 1
+) AS v
 WHERE i.shard = $1 AND i.book_id = $2 AND i.endpoint_id = $3 AND i.received_at >= $4
     AND ($5::timestamptz IS NULL OR i.received_at >= $5)
     AND ($6::timestamptz IS NULL OR i.received_at < $6)
