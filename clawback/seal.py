@@ -59,9 +59,47 @@ class Seal:
             raise SealBroken(f"the sealed value of {about} was changed or moved") from error
         return plain.decode()
 
+    def close_text(self, plain: str, *, about: str) -> str:
+        """`close`, as base64."""
+        return base64.b64encode(self.close(plain, about=about)).decode()
+
+    def open_text(self, sealed: str, *, about: str) -> str:
+        """`open` for what `close_text` made. Raises: SealBroken, for bad base64 too."""
+        try:
+            return self.open(base64.b64decode(sealed, validate=True), about=about)
+        except binascii.Error as error:
+            raise SealBroken("the sealed value has an unknown form") from error
+
     def is_old(self, sealed: bytes) -> bool:
         """Whether a sealed value should be sealed anew with the newest key."""
         return sealed[1 : 1 + _ID_BYTES] != self._newest
+
+
+class SealFile:
+    """The seal of a key file as it is now: read again when the file was replaced."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads it at once. Raises: SealBroken."""
+        self._path = path
+        self._seen = self._stamp()
+        self._seal = load(path)
+
+    def __call__(self) -> Seal:
+        """The seal. One that cannot be read at this moment leaves the last one in use."""
+        stamp = self._stamp()
+        if stamp != self._seen:
+            try:
+                self._seal, self._seen = load(self._path), stamp
+            except SealBroken:
+                return self._seal
+        return self._seal
+
+    def _stamp(self) -> tuple[int, int]:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return (0, 0)
+        return (status.st_ino, status.st_mtime_ns)
 
 
 def load(path: Path) -> Seal:
@@ -93,6 +131,16 @@ def drop_old_keys(path: Path) -> int:
 def of_provider(provider: str, account: str, *, notices: bool) -> str:
     """What a provider account's secret is bound to; `notices`: the one that signs notices."""
     return f"provider/{provider}/{account}/{'notices' if notices else 'calls'}"
+
+
+def of_endpoint(book_id: str, endpoint_id: str) -> str:
+    """What a webhook endpoint's secrets are bound to."""
+    return f"endpoint/{book_id}/{endpoint_id}"
+
+
+def of_answer(book_id: str, route: str, key: str) -> str:
+    """What an answer that holds a secret is bound to while an idempotency key keeps it."""
+    return f"answer/{book_id}/{route}/{key}"
 
 
 def _bound(about: str) -> bytes:

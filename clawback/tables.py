@@ -14,14 +14,18 @@ from clawback import logs
 from clawback.balances import api as balances_api
 from clawback.balances import model as balances_model
 from clawback.claims import api as claims_api
+from clawback.claims import batches as claims_batches
+from clawback.claims import decisions as claims_decisions
 from clawback.claims import ending as claims_ending
 from clawback.claims import fold as claims_fold
 from clawback.claims import model as claims_model
 from clawback.claims import wire as claims_wire
 from clawback.db import pool, queries
+from clawback.egress import Egress
 from clawback.errors import Refused
 from clawback.ids import Mint
 from clawback.lanes.command import Command
+from clawback.lanes.endpoints import Endpoint
 from clawback.lanes.lanes import Lanes
 from clawback.lanes.records import Claim, Payment
 from clawback.lanes.working import Rules
@@ -32,10 +36,13 @@ from clawback.payments import wire as payments_wire
 from clawback.providers.port import Provider, Sandbox
 from clawback.providers.sandbox import SandboxProvider
 from clawback.route import Answer, BookRef, IdempotencyKey, ProviderAccount, Route
+from clawback.seal import Seal, SealFile
 from clawback.settings import Settings
 from clawback.simulation import api as simulation_api
 from clawback.simulation import model as simulation_model
 from clawback.webhooks import api as webhooks_api
+from clawback.webhooks import model as webhooks_model
+from clawback.webhooks import wire as webhooks_wire
 
 if TYPE_CHECKING:
     from asyncpg import Pool
@@ -54,11 +61,15 @@ RULES: Final = Rules(
         **claims_model.DECIDE,
         **claims_ending.DECIDE,
         **claims_fold.DECIDE,
+        **webhooks_model.DECIDE,
+        **claims_decisions.DECIDE,
+        **claims_batches.DECIDE,
         **simulation_model.DECIDE,
     },
     render={
         Payment: payments_wire.render_event_object,
         Claim: claims_wire.render_claim_row,
+        Endpoint: webhooks_wire.render_event_object,
     },
 )
 
@@ -79,14 +90,20 @@ class Runtime:
     """The lanes, readers and providers of one process."""
 
     def __init__(
-        self, lanes: Lanes, readers: "Pool", writers: "Pool", accounts: Accounts, mint: Mint
+        self,
+        lanes: Lanes,
+        pools: "tuple[Pool, Pool]",
+        accounts: Accounts,
+        seal: SealFile | None,
+        egress: Egress,
     ) -> None:
-        """Made by `running`."""
+        """Made by `running`. `pools`: of readers, of writers."""
         self.lanes = lanes
-        self.mint = mint
-        self._readers = readers
-        self._writers = writers
+        self.mint = Mint()
+        self._readers, self._writers = pools
         self._accounts = accounts
+        self._seal = seal
+        self._egress = egress
 
     async def submit(
         self,
@@ -107,6 +124,14 @@ class Runtime:
         """A connection for the few writes that no lane owns."""
         return cast("AbstractAsyncContextManager[PoolConnectionProxy]", self._writers.acquire())
 
+    def seal(self) -> Seal | None:
+        """What secrets are sealed with, or None if the operator has set up no key."""
+        return None if self._seal is None else self._seal()
+
+    def egress(self) -> Egress:
+        """What checks addresses that callers give, and posts to them."""
+        return self._egress
+
     def provider(self, name: str, account: str) -> Provider:
         """The adapter of a provider's account. Bug: an account that is not set up."""
         return cast("Provider", self._accounts[name, account].adapter)
@@ -122,6 +147,12 @@ class Runtime:
             for account in self._accounts.values()
             if account.mode == "test"
         )
+
+
+def _egress(settings: Settings) -> Egress:
+    if settings.allow_loopback_webhooks:
+        log.warning("loopback_webhooks_allowed", advice="for development: test books only")
+    return Egress(allow_loopback=settings.allow_loopback_webhooks)
 
 
 def _accounts(settings: Settings) -> Accounts:
@@ -143,7 +174,8 @@ def _accounts(settings: Settings) -> Accounts:
 async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
     """A runtime with its lanes started; on leaving, queued commands are finished first.
 
-    Raises: UnfitServer if the database must not hold money; the driver's errors if it is away.
+    Raises: UnfitServer if the database must not hold money; the driver's errors if it is away;
+    SealBroken if the sealing key cannot be used.
     """
     dsn = settings.database_url
     connection = await pool.connect(dsn, application_name=name)
@@ -154,7 +186,7 @@ async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
         shards = (await SQL.count_shards(connection))["shards"]
     finally:
         await connection.close()
-    mint = Mint()
+    seal = None if settings.seal_key_file is None else SealFile(settings.seal_key_file)
     readers = await pool.create_reader_pool(
         dsn, size=settings.readers, application_name=f"{name} reader"
     )
@@ -163,13 +195,15 @@ async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
         dsn,
         settings.lanes or shards,
         RULES,
-        mint,
+        Mint(),
         allow_unsafe=settings.allow_unsafe_database,
     )
     lanes.start()
+    egress = _egress(settings)
     try:
-        yield Runtime(lanes, readers, writers, _accounts(settings), mint)
+        yield Runtime(lanes, (readers, writers), _accounts(settings), seal, egress)
     finally:
         await lanes.drain(settings.drain_seconds)
+        await egress.close()
         await readers.close()
         await writers.close()

@@ -77,3 +77,8 @@ FROM (
         AND ($11::timestamptz IS NULL OR c.created_at < $11)
     LIMIT 10001
 ) AS few;
+
+-- name: find_preview :maybe (shard, book_id, route, key)
+SELECT k.body
+FROM idempotency_keys AS k
+WHERE k.shard = $1 AND k.book_id = $2 AND k.route = $3 AND k.key = $4;

@@ -132,6 +132,12 @@ SET revoked_at = coalesce(revoked_at, $2)
 WHERE key_id = $1
 RETURNING key_id AS key, revoked_at AS "revokedAt";
 
+-- name: assign_key :maybe (key_id, owner)
+UPDATE api_keys
+SET owner = $2
+WHERE key_id = $1
+RETURNING key_id AS key, owner;
+
 -- name: list_provider_accounts :many ()
 SELECT provider, account, mode, created_at AS "createdAt"
 FROM provider_accounts
@@ -164,3 +170,19 @@ FOR UPDATE;
 -- name: read_room :one ()
 SELECT current_setting('max_connections')::integer
     - current_setting('superuser_reserved_connections')::integer AS connections;
+
+-- name: sealed_endpoints :many ()
+SELECT shard, book_id, endpoint_id, sealed_secret, sealed_previous
+FROM endpoints
+WHERE removed_at IS NULL;
+
+-- name: reseal_endpoint :exec (shard, endpoint_id, known, secret, previous)
+SELECT lane_reseal_endpoint_v1($1, $2, $3, $4, $5);
+
+-- name: sealed_answers :many (routes)
+SELECT shard, book_id, route, key, body
+FROM idempotency_keys
+WHERE route = ANY ($1::text[]) AND body IS NOT NULL;
+
+-- name: reseal_answer :exec (shard, book_id, route, key, known, body)
+SELECT lane_reseal_answer_v1($1, $2, $3, $4, $5, $6);

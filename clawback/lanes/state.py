@@ -7,6 +7,7 @@ clock or mints a name at random.
 """
 
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -15,6 +16,7 @@ from clawback import clock
 from clawback.currencies import USD
 from clawback.ids import BookId, ClaimId, PaymentId, base36
 from clawback.lanes.command import AccountName, NotLoaded, Reads
+from clawback.lanes.endpoints import BookEndpoints, Endpoint, EndpointDraft
 from clawback.lanes.records import (
     Attempt,
     Book,
@@ -41,7 +43,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     type: str
-    subject: Payment | Claim
+    subject: Payment | Claim | Endpoint
     version: int | None
     from_status: str | None
     to_status: str
@@ -85,6 +87,7 @@ class BookState:
         self.touched_attempts: dict[str, Attempt] = {}
         self.touched_keys: dict[tuple[str, str], None] = {}
         self.touched_facts: dict[str, None] = {}
+        self.webhooks = BookEndpoints()
 
     def take(self, reads: Reads) -> None:
         """Note what a load was asked for: what it did not return is absent, not unknown."""
@@ -121,6 +124,17 @@ class BookState:
         self.postings = []
         self.notices = []
 
+    def mark(self) -> dict[str, object]:
+        """All of it as it stands, for `back`."""
+        return {
+            name: value.copy() if isinstance(value, dict | list | set) else value
+            for name, value in vars(self).items()
+        }
+
+    def back(self, mark: dict[str, object]) -> None:
+        """What was decided since the mark never was; what was loaded since will be again."""
+        vars(self).update(mark)
+
     def draft(self, now: datetime) -> "Draft":
         """An overlay for deciding one command at `now`, the book's clock."""
         return Draft(self, now)
@@ -143,9 +157,15 @@ class Draft:
         self.entries: list[Entry] = []
         self.postings: list[Posting] = []
         self.notices: list[Notice] = []
+        self.keys: dict[tuple[str, str], KeyRow] = {}
         self._spent: dict[tuple[str, datetime], int] = {}
 
     # Reading.
+
+    @cached_property
+    def webhooks(self) -> EndpointDraft:
+        """The book's webhook endpoints; made for those commands only that look at them."""
+        return EndpointDraft(self._state.webhooks)
 
     def payment(self, payment_id: PaymentId) -> Payment | None:
         """The payment, or None if this book has none of that name."""
@@ -170,6 +190,14 @@ class Draft:
         )
         if unknown:
             raise NotLoaded(Reads(payments=unknown))
+
+    def need_claims(self, claim_ids: tuple[ClaimId, ...]) -> None:
+        """Make sure that all of these are loaded, with one load for all that are not."""
+        unknown = tuple(
+            one for one in claim_ids if one not in self.claims and one not in self._state.claims
+        )
+        if unknown:
+            raise NotLoaded(Reads(claims=unknown))
 
     def claim(self, claim_id: ClaimId) -> Claim | None:
         """The claim, or None if this book has none of that name."""
@@ -232,6 +260,15 @@ class Draft:
         """Note that the actor claimed this much more back."""
         self._spent[actor, since] = self._spent.get((actor, since), 0) + usd_e4
 
+    def kept(self, route: str, name: str) -> KeyRow | None:
+        """What is kept under this name, or None."""
+        place = (route, name)
+        if place in self.keys:
+            return self.keys[place]
+        if place not in self._state.keys:
+            raise NotLoaded(Reads(keys=(place,)))
+        return self._state.keys[place]
+
     def balance(self, account: str, currency: str = USD) -> int:
         """The account's balance, credit positive, in minor units (USD in 1/10,000)."""
         return self._account(currency, account)[0]
@@ -269,6 +306,10 @@ class Draft:
         """Add an attempt or note its outcome."""
         others = [one for one in self.attempts_of(attempt.claim_id) if one.number != attempt.number]
         self.attempts[attempt.claim_id] = (*others, attempt)
+
+    def keep(self, row: KeyRow) -> None:
+        """Keep something under a route and a name, until it expires."""
+        self.keys[row.route, row.key] = row
 
     def put_fact(self, fact: Fact) -> None:
         """Store a fact; a repeat of a stored one is seen by its key before this is called."""
@@ -342,7 +383,7 @@ class Draft:
     def tell(
         self,
         kind: str,
-        subject: Payment | Claim,
+        subject: Payment | Claim | Endpoint,
         *,
         actor: str,
         from_status: str | None = None,
@@ -386,6 +427,9 @@ class Draft:
             state.touched_attempts.update(changed)
             state.attempts[claim_id] = attempts
         state.facts |= self.facts
+        for name, row in self.keys.items():
+            state.touched_keys[name] = None
+            state.keys[name] = row
         for place, usd_e4 in self._spent.items():
             state.spent[place] = state.spent.get(place, 0) + usd_e4
         state.touched_facts.update(dict.fromkeys(self.facts))
@@ -395,6 +439,8 @@ class Draft:
         state.entries += self.entries
         state.postings += self.postings
         state.notices += self.notices
+        if "webhooks" in vars(self):
+            state.webhooks.merge(self.webhooks)
 
 
 def queue_place(claim: Claim) -> QueuePlace:

@@ -199,7 +199,8 @@ SQUAWK_PROGRAM = shutil.which("squawk", path=BIN) or shutil.which("squawk")
 def squawk(*paths: Path) -> subprocess.CompletedProcess[str]:
     rules = [f"--exclude={rule}" for rule in SQUAWK]
     assert SQUAWK_PROGRAM is not None
-    command = [SQUAWK_PROGRAM, "--pg-version=15.0", *rules, *map(str, paths)]
+    given = ("--pg-version=15.0", "--assume-in-transaction")  # as the runner has it
+    command = [SQUAWK_PROGRAM, *given, *rules, *map(str, paths)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

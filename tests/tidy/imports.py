@@ -26,6 +26,7 @@ RANKS: Final = {
     "ledger": 2,
     "lists": 1,
     "outbound": 2,
+    "egress": 3,
     "lanes": 3,
     "providers": 4,
     **dict.fromkeys(SLICES, 5),
