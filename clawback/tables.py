@@ -16,6 +16,7 @@ from clawback.balances import model as balances_model
 from clawback.claims import api as claims_api
 from clawback.claims import batches as claims_batches
 from clawback.claims import decisions as claims_decisions
+from clawback.claims import disputes as claims_disputes
 from clawback.claims import ending as claims_ending
 from clawback.claims import fold as claims_fold
 from clawback.claims import model as claims_model
@@ -61,6 +62,7 @@ RULES: Final = Rules(
         **claims_model.DECIDE,
         **claims_ending.DECIDE,
         **claims_fold.DECIDE,
+        **claims_disputes.DECIDE,
         **webhooks_model.DECIDE,
         **claims_decisions.DECIDE,
         **claims_batches.DECIDE,
