@@ -15,6 +15,7 @@ import msgspec
 
 from clawback.errors import Refused
 from clawback.ids import BookId, KeyId, Mint, ShopId
+from clawback.seal import Seal
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -121,6 +122,14 @@ class Services(Protocol):
 
     def writer(self) -> "AbstractAsyncContextManager[PoolConnectionProxy]":
         """A connection for the few writes that no lane owns."""
+        ...
+
+    def seal(self) -> Seal | None:
+        """What secrets are sealed with, or None if the operator has set up no key."""
+        ...
+
+    def public_url(self) -> str:
+        """Where others reach this service: scheme, host and port."""
         ...
 
 

@@ -8,9 +8,11 @@ have been sealed anew. The file must belong to its reader and be closed to every
 
 import base64
 import binascii
+import hmac
 import os
 import secrets
 import stat
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,8 @@ _FORM: Final = b"\x01"
 _ID_BYTES: Final = 6
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
+_SIGNING: Final = b"clawback signatures"
+"""What signing keys are derived from the sealing keys with: neither use tells of the other."""
 _SHORTEST: Final = len(_FORM) + _ID_BYTES + _NONCE_BYTES + 16
 
 
@@ -37,6 +41,7 @@ class Seal:
             raise SealBroken("the key file holds no key")
         self._newest = next(iter(keys))
         self._keys = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        self._signing = {key_id: hmac.digest(key, _SIGNING, sha256) for key_id, key in keys.items()}
 
     def close(self, plain: str, *, about: str) -> bytes:
         """Seal a text; `about` must be given again to open it."""
@@ -59,9 +64,59 @@ class Seal:
             raise SealBroken(f"the sealed value of {about} was changed or moved") from error
         return plain.decode()
 
+    def close_text(self, plain: str, *, about: str) -> str:
+        """`close`, as base64."""
+        return base64.b64encode(self.close(plain, about=about)).decode()
+
+    def open_text(self, sealed: str, *, about: str) -> str:
+        """`open` for what `close_text` made. Raises: SealBroken, for bad base64 too."""
+        try:
+            return self.open(base64.b64decode(sealed, validate=True), about=about)
+        except binascii.Error as error:
+            raise SealBroken("the sealed value has an unknown form") from error
+
+    def sign(self, text: str, *, about: str) -> str:
+        """A signature over a text, 32 URL-safe characters, by the newest key."""
+        return _signature(self._signing[self._newest], text, about)
+
+    def is_signed(self, text: str, signature: str, *, about: str) -> bool:
+        """Whether any of the keys has signed this, compared in constant time."""
+        given = signature.encode("utf-8", "replace")
+        return any(
+            hmac.compare_digest(given, _signature(key, text, about).encode())
+            for key in self._signing.values()
+        )
+
     def is_old(self, sealed: bytes) -> bool:
         """Whether a sealed value should be sealed anew with the newest key."""
         return sealed[1 : 1 + _ID_BYTES] != self._newest
+
+
+class SealFile:
+    """The seal of a key file as it is now: read again when the file was replaced."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads it at once. Raises: SealBroken."""
+        self._path = path
+        self._seen = self._stamp()
+        self._seal = load(path)
+
+    def __call__(self) -> Seal:
+        """The seal. One that cannot be read at this moment leaves the last one in use."""
+        stamp = self._stamp()
+        if stamp != self._seen:
+            try:
+                self._seal, self._seen = load(self._path), stamp
+            except SealBroken:
+                return self._seal
+        return self._seal
+
+    def _stamp(self) -> tuple[int, int]:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return (0, 0)
+        return (status.st_ino, status.st_mtime_ns)
 
 
 def load(path: Path) -> Seal:
@@ -93,6 +148,27 @@ def drop_old_keys(path: Path) -> int:
 def of_provider(provider: str, account: str, *, notices: bool) -> str:
     """What a provider account's secret is bound to; `notices`: the one that signs notices."""
     return f"provider/{provider}/{account}/{'notices' if notices else 'calls'}"
+
+
+def of_payer_details(book_id: str, claim_id: str) -> str:
+    """What the details of a claim's payer are bound to."""
+    return f"payer-details/{book_id}/{claim_id}"
+
+
+def of_endpoint(book_id: str, endpoint_id: str) -> str:
+    """What a webhook endpoint's secrets are bound to."""
+    return f"endpoint/{book_id}/{endpoint_id}"
+
+
+def of_answer(book_id: str, route: str, key: str) -> str:
+    """What an answer that holds a secret is bound to while an idempotency key keeps it."""
+    return f"answer/{book_id}/{route}/{key}"
+
+
+def _signature(key: bytes, text: str, about: str) -> str:
+    """HMAC-SHA256 over both, cut to 24 bytes; the length of `about` keeps the two apart."""
+    said = f"{len(about)}:{about}{text}".encode()
+    return base64.urlsafe_b64encode(hmac.digest(key, said, sha256)[:24]).decode()
 
 
 def _bound(about: str) -> bytes:

@@ -16,6 +16,7 @@ from clawback.balances import model as balances_model
 from clawback.claims import api as claims_api
 from clawback.claims import batches as claims_batches
 from clawback.claims import decisions as claims_decisions
+from clawback.claims import details as claims_details
 from clawback.claims import ending as claims_ending
 from clawback.claims import fold as claims_fold
 from clawback.claims import model as claims_model
@@ -34,6 +35,7 @@ from clawback.payments import wire as payments_wire
 from clawback.providers.port import Provider
 from clawback.providers.sandbox import SandboxProvider
 from clawback.route import Answer, BookRef, IdempotencyKey, ProviderAccount, Route
+from clawback.seal import Seal, SealFile
 from clawback.settings import Settings
 from clawback.webhooks import api as webhooks_api
 
@@ -55,6 +57,7 @@ RULES: Final = Rules(
         **claims_ending.DECIDE,
         **claims_fold.DECIDE,
         **claims_decisions.DECIDE,
+        **claims_details.DECIDE,
         **claims_batches.DECIDE,
     },
     render={
@@ -79,14 +82,20 @@ class Runtime:
     """The lanes, readers and providers of one process."""
 
     def __init__(
-        self, lanes: Lanes, readers: "Pool", writers: "Pool", accounts: Accounts, mint: Mint
+        self,
+        lanes: Lanes,
+        pools: "tuple[Pool, Pool]",
+        accounts: Accounts,
+        seal: SealFile | None,
+        public_url: str,
     ) -> None:
-        """Made by `running`."""
+        """Made by `running`. `pools`: of readers, of writers."""
         self.lanes = lanes
-        self.mint = mint
-        self._readers = readers
-        self._writers = writers
+        self.mint = Mint()
+        self._readers, self._writers = pools
         self._accounts = accounts
+        self._seal = seal
+        self._public_url = public_url
 
     async def submit(
         self,
@@ -106,6 +115,14 @@ class Runtime:
     def writer(self) -> "AbstractAsyncContextManager[PoolConnectionProxy]":
         """A connection for the few writes that no lane owns."""
         return cast("AbstractAsyncContextManager[PoolConnectionProxy]", self._writers.acquire())
+
+    def seal(self) -> Seal | None:
+        """What secrets are sealed with, or None if the operator has set up no key."""
+        return None if self._seal is None else self._seal()
+
+    def public_url(self) -> str:
+        """Where others reach this service."""
+        return self._public_url
 
     def provider(self, name: str, account: str) -> Provider:
         """The adapter of a provider's account. Bug: an account that is not set up."""
@@ -135,7 +152,8 @@ def _accounts(settings: Settings) -> Accounts:
 async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
     """A runtime with its lanes started; on leaving, queued commands are finished first.
 
-    Raises: UnfitServer if the database must not hold money; the driver's errors if it is away.
+    Raises: UnfitServer if the database must not hold money; the driver's errors if it is away;
+    SealBroken if the sealing key cannot be used.
     """
     dsn = settings.database_url
     connection = await pool.connect(dsn, application_name=name)
@@ -146,7 +164,7 @@ async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
         shards = (await SQL.count_shards(connection))["shards"]
     finally:
         await connection.close()
-    mint = Mint()
+    seal = None if settings.seal_key_file is None else SealFile(settings.seal_key_file)
     readers = await pool.create_reader_pool(
         dsn, size=settings.readers, application_name=f"{name} reader"
     )
@@ -155,12 +173,13 @@ async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
         dsn,
         settings.lanes or shards,
         RULES,
-        mint,
+        Mint(),
         allow_unsafe=settings.allow_unsafe_database,
     )
     lanes.start()
     try:
-        yield Runtime(lanes, readers, writers, _accounts(settings), mint)
+        url = settings.public_url or f"http://{settings.host}:{settings.port}"
+        yield Runtime(lanes, (readers, writers), _accounts(settings), seal, url.rstrip("/"))
     finally:
         await lanes.drain(settings.drain_seconds)
         await readers.close()

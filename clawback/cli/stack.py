@@ -18,7 +18,7 @@ from typing import IO, Final
 
 import msgspec
 
-from clawback import clock
+from clawback import clock, seal
 from clawback.cli import place, postgres, seed
 from clawback.cli.client import Client
 from clawback.cli.output import Stop, note
@@ -34,6 +34,7 @@ WATCH_SECONDS: Final = 0.25
 ROOM: Final = 80
 """Connections that the embedded server has for the API and the worker."""
 
+SEAL_KEY: Final = "seal.key"
 TRIES: Final = 3
 
 
@@ -67,6 +68,8 @@ class Stack:
         database = await self._start_database()
         keys = await seed.prepare(database, self._known_keys(), rate=self._options.rate)
         provider = await self._start_sandbox(port)
+        with contextlib.suppress(FileExistsError):
+            seal.create(self._data / SEAL_KEY)
         settings = settings_of(self._data, database, provider) | {
             "CLAWBACK_PORT": str(port),
             "CLAWBACK_READERS": str(_readers(self._options.processes)),
@@ -245,6 +248,7 @@ def settings_of(data: Path, database: str, sandbox: str) -> dict[str, str]:
         "CLAWBACK_SANDBOX_URL": sandbox,
         "CLAWBACK_SANDBOX_SECRET_FILE": str(data / "sandbox" / "secret"),
         "CLAWBACK_SANDBOX_NOTICE_SECRET_FILE": str(data / "sandbox" / "notice-secret"),
+        "CLAWBACK_SEAL_KEY_FILE": str(data / SEAL_KEY),
     }
 
 

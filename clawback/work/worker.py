@@ -31,6 +31,7 @@ async def work(settings: Settings) -> None:
             runtime.lanes,
             runtime.reader,
             runtime.provider,
+            runtime.seal,
             concurrency=settings.worker_concurrency,
         )
         loop = asyncio.get_running_loop()
