@@ -91,6 +91,13 @@ class Seal:
         """Whether a sealed value should be sealed anew with the newest key."""
         return sealed[1 : 1 + _ID_BYTES] != self._newest
 
+    def is_old_text(self, sealed: str) -> bool:
+        """`is_old` for what `close_text` made; what is not base64 is old too."""
+        try:
+            return self.is_old(base64.b64decode(sealed, validate=True))
+        except binascii.Error:
+            return True
+
 
 class SealFile:
     """The seal of a key file as it is now: read again when the file was replaced."""

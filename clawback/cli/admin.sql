@@ -170,3 +170,13 @@ FOR UPDATE;
 -- name: read_room :one ()
 SELECT current_setting('max_connections')::integer
     - current_setting('superuser_reserved_connections')::integer AS connections;
+
+-- name: sealed_payer_details :many (after_shard, after_claim, limit)
+SELECT c.shard, c.claim_id, c.book_id, c.payer_details ->> 'sealed' AS sealed
+FROM claims AS c
+WHERE c.payer_details IS NOT NULL AND (c.shard, c.claim_id) > ($1, $2)
+ORDER BY c.shard, c.claim_id
+LIMIT $3;
+
+-- name: reseal_payer_details :exec (shard, claims, known, sealed)
+SELECT lane_reseal_payer_details_v1($1, $2::text[], $3::text[], $4::text[]);

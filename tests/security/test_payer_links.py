@@ -306,6 +306,8 @@ def test_details_moved_to_another_claim_do_not_open(tree: Tree, shop: Shop, rows
     mine, my_url = waiting(strict)
     theirs, their_url = waiting(strict)
     assert {visit(my_url, GOOD).status, visit(their_url, GOOD).status} == {200}
+    query = "SELECT payer_details::text FROM claims WHERE claim_id = $1"
+    true = rows.rows(query, mine)[0][0]
     rows.execute(
         "UPDATE claims SET payer_details = (SELECT payer_details FROM claims WHERE claim_id = $2)"
         " WHERE claim_id = $1",
@@ -319,3 +321,24 @@ def test_details_moved_to_another_claim_do_not_open(tree: Tree, shop: Shop, rows
     shown = strict.get(f"/claims/{mine}")
     assert shown["status"] == "approved"
     assert {one["outcome"] for one in shown["attempts"]} <= {"unavailable", None}
+    rows.execute("UPDATE claims SET payer_details = $2::json WHERE claim_id = $1", mine, true)
+    tree.until("it is paid", lambda: strict.get(f"/claims/{mine}")["status"] == "released", 60)
+
+
+def test_a_new_sealing_key_opens_the_details_of_before(tree: Tree, rows: Database) -> None:
+    """The old key is forgotten: details are sealed anew, and links that were sent open no more."""
+    shop = other_shop(tree, "MCH-ROTATED")
+    tree.told("books", "set", "MCH-ROTATED", "threshold=0")
+    approver = Shop(tree.address, str(tree.told("keys", "create", "MCH-ROTATED")["secret"]))
+    claim, url = waiting(shop)
+    assert visit(url, GOOD).status == 200
+    other, old_link = waiting(shop)
+    query = "SELECT payer_details ->> 'sealed' FROM claims WHERE claim_id = $1"
+    before = rows.rows(query, claim)[0][0]
+    done = tree.run("providers", "rotate-key", "--key-file", str(tree.data / "seal.key"))
+    assert done.returncode == 0, done.stderr
+    assert rows.rows(query, claim)[0][0] != before
+    approver.post(f"/claims/{claim}/approve", {}, 200)
+    tree.until("it is released", lambda: shop.get(f"/claims/{claim}")["status"] == "released", 30)
+    assert visit(old_link).status == 404
+    assert visit(str(shop.get(f"/claims/{other}")["payerDetailsUrl"])).status == 200
