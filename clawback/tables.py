@@ -16,6 +16,7 @@ from clawback.balances import model as balances_model
 from clawback.claims import api as claims_api
 from clawback.claims import batches as claims_batches
 from clawback.claims import decisions as claims_decisions
+from clawback.claims import details as claims_details
 from clawback.claims import ending as claims_ending
 from clawback.claims import fold as claims_fold
 from clawback.claims import model as claims_model
@@ -61,6 +62,7 @@ RULES: Final = Rules(
         **claims_fold.DECIDE,
         **webhooks_model.DECIDE,
         **claims_decisions.DECIDE,
+        **claims_details.DECIDE,
         **claims_batches.DECIDE,
     },
     render={
@@ -92,6 +94,7 @@ class Runtime:
         accounts: Accounts,
         seal: SealFile | None,
         egress: Egress,
+        public_url: str,
     ) -> None:
         """Made by `running`. `pools`: of readers, of writers."""
         self.lanes = lanes
@@ -100,6 +103,7 @@ class Runtime:
         self._accounts = accounts
         self._seal = seal
         self._egress = egress
+        self._public_url = public_url
 
     async def submit(
         self,
@@ -127,6 +131,10 @@ class Runtime:
     def egress(self) -> Egress:
         """What checks addresses that callers give, and posts to them."""
         return self._egress
+
+    def public_url(self) -> str:
+        """Where others reach this service."""
+        return self._public_url
 
     def provider(self, name: str, account: str) -> Provider:
         """The adapter of a provider's account. Bug: an account that is not set up."""
@@ -189,7 +197,8 @@ async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
     lanes.start()
     egress = _egress(settings)
     try:
-        yield Runtime(lanes, (readers, writers), _accounts(settings), seal, egress)
+        url = settings.public_url or f"http://{settings.host}:{settings.port}"
+        yield Runtime(lanes, (readers, writers), _accounts(settings), seal, egress, url.rstrip("/"))
     finally:
         await lanes.drain(settings.drain_seconds)
         await egress.close()

@@ -19,7 +19,7 @@ from clawback.ids import BookId, Mint, opaque
 from clawback.lanes.bundle import decide_bundle
 from clawback.lanes.command import NotLoaded, Reads
 from clawback.lanes.failures import CommitUnknown, LockedOut, Lost, Retry
-from clawback.lanes.keys import find_key, store_key
+from clawback.lanes.keys import find_any, find_key, store_key
 from clawback.lanes.queue import MAX_BATCH, Outcome, Queue, Turns, Work
 from clawback.lanes.store import Store
 from clawback.lanes.working import Rules, WorkingSet
@@ -126,18 +126,11 @@ class _Batch:
     async def _outcome(self, work: Work) -> Outcome:
         if not work.command.fills_batch:
             return await self._loading(self._decide, work)
-        found = await self._loading(self._find, work)
-        if found is not None:
-            return found
         state = self._working.books[work.book.book_id]
-        return await decide_bundle(
+        found = await self._loading(lambda one: find_any(state, one, self._now), work)
+        return found or await decide_bundle(
             work, state, lambda one: self._loading(self._decide, one), self.follow_up
         )
-
-    def _find(self, work: Work) -> Outcome | None:
-        state = self._working.books[work.book.book_id]
-        draft = state.draft(self._now)
-        return None if work.key is None else find_key(draft, state, work, work.key, self._now)
 
     def _decide(self, work: Work) -> Outcome:
         state = self._working.books[work.book.book_id]

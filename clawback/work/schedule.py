@@ -23,6 +23,7 @@ from clawback.lanes.records import Payment
 from clawback.payments.jobs import go_on
 from clawback.providers.port import Provider
 from clawback.route import BookRef
+from clawback.seal import Seal
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -44,9 +45,16 @@ class Schedule:
     """Runs what is due until it is stopped."""
 
     def __init__(
-        self, lanes: Lanes, reader: Reader, providers: Providers, *, concurrency: int
+        self,
+        lanes: Lanes,
+        reader: Reader,
+        providers: Providers,
+        seal: Callable[[], Seal | None],
+        *,
+        concurrency: int,
     ) -> None:
         """At most `concurrency` things are worked on at once."""
+        self._seal = seal
         self._lanes = lanes
         self._reader = reader
         self._providers = providers
@@ -92,7 +100,8 @@ class Schedule:
             claim_id = ClaimId(row["claim_id"])
             provider = self._providers(row["provider"], row["provider_account"])
             offset = row["clock_offset_seconds"]
-            work = send_refund(self._lanes, provider, _book(row), claim_id, offset)
+            seal = self._seal()
+            work = send_refund(self._lanes, provider, seal, _book(row), claim_id, offset)
             started += await self._start(f"{row['book_id']}:{claim_id}", work)
         return started
 
