@@ -79,7 +79,9 @@ class _Batch:
             chunk = CHUNK if len(self.works) >= SHARED * len(self.books) else len(self.works)
             for place in range(0, len(self.works), chunk):
                 for work in self.works[place : place + chunk]:
-                    self.outcomes.append(await self._outcome(work))
+                    large = work.command.fills_batch
+                    decided = self._large(work) if large else self._loading(self._decide, work)
+                    self.outcomes.append(await decided)
                 await self._apply()
         finally:
             await self._applied()
@@ -118,9 +120,7 @@ class _Batch:
             except NotLoaded as missing:
                 await self._load([(work.book.book_id, missing.reads)], [])
 
-    async def _outcome(self, work: Work) -> Outcome:
-        if not work.command.fills_batch:
-            return await self._loading(self._decide, work)
+    async def _large(self, work: Work) -> Outcome:
         state = self._working.books[work.book.book_id]
         found = await self._loading(lambda one: find_any(state, one, self._now), work)
         return found or await decide_bundle(
