@@ -77,7 +77,9 @@ class _Batch:
             place, chunk = 0, CHUNK if len(self.works) >= SHARED * len(self.books) else MAX_BATCH
             while place < len(self.works):
                 for work in self.works[place : place + chunk]:
-                    self.outcomes.append(await self._outcome(work))
+                    large = work.command.fills_batch
+                    decided = self._large(work) if large else self._loading(self._decide, work)
+                    self.outcomes.append(await decided)
                 place, chunk = place + chunk, chunk * GROWTH
                 await self._apply()
         finally:
@@ -123,9 +125,7 @@ class _Batch:
             except NotLoaded as missing:
                 await self._load([(work.book.book_id, missing.reads)], [])
 
-    async def _outcome(self, work: Work) -> Outcome:
-        if not work.command.fills_batch:
-            return await self._loading(self._decide, work)
+    async def _large(self, work: Work) -> Outcome:
         state = self._working.books[work.book.book_id]
         found = await self._loading(lambda one: find_any(state, one, self._now), work)
         return found or await decide_bundle(
