@@ -34,11 +34,13 @@ from clawback.merchants import api as merchants_api
 from clawback.payments import api as payments_api
 from clawback.payments import model as payments_model
 from clawback.payments import wire as payments_wire
-from clawback.providers.port import Provider
+from clawback.providers.port import Provider, Sandbox
 from clawback.providers.sandbox import SandboxProvider
 from clawback.route import Answer, BookRef, IdempotencyKey, ProviderAccount, Route
 from clawback.seal import Seal, SealFile
 from clawback.settings import Settings
+from clawback.simulation import api as simulation_api
+from clawback.simulation import model as simulation_model
 from clawback.webhooks import api as webhooks_api
 from clawback.webhooks import model as webhooks_model
 from clawback.webhooks import wire as webhooks_wire
@@ -64,6 +66,7 @@ RULES: Final = Rules(
         **claims_decisions.DECIDE,
         **claims_details.DECIDE,
         **claims_batches.DECIDE,
+        **simulation_model.DECIDE,
     },
     render={
         Payment: payments_wire.render_event_object,
@@ -78,6 +81,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *balances_api.ROUTES,
     *webhooks_api.ROUTES,
     *merchants_api.ROUTES,
+    *simulation_api.ROUTES,
 )
 
 Accounts = Mapping[tuple[str, str], ProviderAccount]
@@ -143,6 +147,14 @@ class Runtime:
     def provider_account(self, name: str, account: str) -> ProviderAccount | None:
         """The account, or None if the operator set none up."""
         return self._accounts.get((name, account))
+
+    def sandboxes(self) -> tuple[Sandbox, ...]:
+        """The adapters of test accounts, which can be told what to do."""
+        return tuple(
+            cast("Sandbox", account.adapter)
+            for account in self._accounts.values()
+            if account.mode == "test"
+        )
 
 
 def _egress(settings: Settings) -> Egress:

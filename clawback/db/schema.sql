@@ -369,6 +369,7 @@ CREATE TABLE public.heads (
     flat_fees_usd_e4 bigint NOT NULL,
     dispute_fees_usd_e4 bigint NOT NULL,
     returned_usd_e4 bigint NOT NULL,
+    clock_target_seconds bigint,
     CONSTRAINT heads_book_length CHECK ((length(book_id) <= 32)),
     CONSTRAINT heads_clock CHECK (((clock_offset_seconds >= 0) AND (clock_offset_seconds <=
         63072000))),
@@ -623,6 +624,10 @@ ALTER TABLE ONLY public.facts
 
 ALTER TABLE ONLY public.fan_outs
     ADD CONSTRAINT fan_outs_pkey PRIMARY KEY (shard, book_id);
+
+ALTER TABLE public.heads
+    ADD CONSTRAINT heads_clock_target CHECK (((clock_target_seconds >= clock_offset_seconds) AND
+        (clock_target_seconds <= 63072000))) NOT VALID;
 
 ALTER TABLE ONLY public.heads
     ADD CONSTRAINT heads_pkey PRIMARY KEY (shard, book_id);

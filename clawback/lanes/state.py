@@ -283,7 +283,7 @@ class Draft:
 
     # Changing.
 
-    def set_head(self, **fields: int | str | bool) -> None:
+    def set_head(self, **fields: int | str | bool | None) -> None:
         """Change counters of the head row."""
         self.head = msgspec.structs.replace(self.head, **fields)
 

@@ -218,11 +218,11 @@ BEGIN
         UPDATE heads AS h SET (
             height, hash, event_number, clock_offset_seconds, waiting, top_up_due,
             gross_volume_usd_e4, platform_fees_usd_e4, flat_fees_usd_e4, dispute_fees_usd_e4,
-            returned_usd_e4
+            returned_usd_e4, clock_target_seconds
         ) = ROW (
             n.height, n.hash, n.event_number, n.clock_offset_seconds, n.waiting, n.top_up_due,
             n.gross_volume_usd_e4, n.platform_fees_usd_e4, n.flat_fees_usd_e4,
-            n.dispute_fees_usd_e4, n.returned_usd_e4
+            n.dispute_fees_usd_e4, n.returned_usd_e4, n.clock_target_seconds
         )
         FROM (
             SELECT r.*, o.place
