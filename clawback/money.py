@@ -112,6 +112,21 @@ def read_number(text: str) -> NumberText:
     return NumberText(text)
 
 
+class Loose:
+    """A value of a request that is not judged with the request: taken as it came."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        """Keep it; a number with a point or an exponent comes as `NumberText`."""
+        self.value = value
+
+
+def decode_loose(kind: type, value: object) -> object:
+    """msgspec's hook for the types of our own: `Loose` takes anything, `Amount` see below."""
+    return Loose(value) if kind is Loose else decode_amount(kind, value)
+
+
 def decode_amount(kind: type, value: object) -> Amount:
     """msgspec's hook for Amount fields: takes JSON numbers only, bounded before arithmetic.
 

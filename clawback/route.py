@@ -25,6 +25,7 @@ QueryT = TypeVar("QueryT")
 ResponseT = TypeVar("ResponseT")
 
 ANY_KEY: Final = "any"
+MAX_BODY: Final = 65_536
 PROVIDER: Final = "provider"
 """No key: the provider's own signature, checked by the handler, which is handed a ProviderCall."""
 ANY_SECRET_KEY: Final = "secret"  # noqa: S105 - the kind of a key, not a key
@@ -64,6 +65,11 @@ class Caller(msgspec.Struct, frozen=True):
     def actor(self) -> str:
         """How timelines name this caller."""
         return f"key:{self.key_id}"
+
+    @property
+    def person(self) -> str | None:
+        """The person behind the key; None for a key that stands for itself."""
+        return None if self.owner is None else f"user:{self.owner}"
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
@@ -126,6 +132,10 @@ class Services(Protocol):
         """What checks addresses that callers give; see `egress.Egress`."""
         ...
 
+    def public_url(self) -> str:
+        """Where others reach this service: scheme, host and port."""
+        ...
+
 
 class Call(msgspec.Struct, Generic[BodyT, QueryT], frozen=True):
     """One authenticated request, decoded: what a handler is handed."""
@@ -176,6 +186,13 @@ class ProviderCall(msgspec.Struct, frozen=True):
     services: Services
 
 
+class FileBody(msgspec.Struct, frozen=True):
+    """A body that is no JSON, read by its call's own reader; it is known by its digest."""
+
+    sha256: str
+    content: object
+
+
 class NoBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A call that takes no fields."""
 
@@ -192,7 +209,10 @@ class Route(msgspec.Struct, frozen=True):
 
     `scope` is ANY_KEY, ANY_SECRET_KEY or a scope name. `empty_body` says whether an empty body
     stands for `{}`. `errors` lists the codes of step 8 and later, in the order they are checked.
-    `simulate` lists the values of header Sandbox-Simulate where the call takes it.
+    `simulate` lists the values of header Sandbox-Simulate where the call takes it. `csv` reads a
+    body of type text/csv, where the call takes one, into what the handler finds in a `FileBody`,
+    or refuses it. `max_body` is in bytes; it differs only where the path has no parameter.
+    `other_status`: another status of success.
     """
 
     method: str
@@ -207,5 +227,8 @@ class Route(msgspec.Struct, frozen=True):
     empty_body: bool = True
     errors: tuple[str, ...] = ()
     simulate: tuple[str, ...] = ()
+    csv: "Callable[[bytes], object] | None" = None
+    max_body: int = MAX_BODY
+    other_status: int | None = None
     sandbox_only: bool = False
     open_cors: bool = False

@@ -14,6 +14,9 @@ from clawback import logs
 from clawback.balances import api as balances_api
 from clawback.balances import model as balances_model
 from clawback.claims import api as claims_api
+from clawback.claims import batches as claims_batches
+from clawback.claims import decisions as claims_decisions
+from clawback.claims import details as claims_details
 from clawback.claims import ending as claims_ending
 from clawback.claims import fold as claims_fold
 from clawback.claims import model as claims_model
@@ -31,11 +34,13 @@ from clawback.merchants import api as merchants_api
 from clawback.payments import api as payments_api
 from clawback.payments import model as payments_model
 from clawback.payments import wire as payments_wire
-from clawback.providers.port import Provider
+from clawback.providers.port import Provider, Sandbox
 from clawback.providers.sandbox import SandboxProvider
 from clawback.route import Answer, BookRef, IdempotencyKey, ProviderAccount, Route
 from clawback.seal import Seal, SealFile
 from clawback.settings import Settings
+from clawback.simulation import api as simulation_api
+from clawback.simulation import model as simulation_model
 from clawback.webhooks import api as webhooks_api
 from clawback.webhooks import model as webhooks_model
 from clawback.webhooks import wire as webhooks_wire
@@ -58,6 +63,10 @@ RULES: Final = Rules(
         **claims_ending.DECIDE,
         **claims_fold.DECIDE,
         **webhooks_model.DECIDE,
+        **claims_decisions.DECIDE,
+        **claims_details.DECIDE,
+        **claims_batches.DECIDE,
+        **simulation_model.DECIDE,
     },
     render={
         Payment: payments_wire.render_event_object,
@@ -72,6 +81,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *balances_api.ROUTES,
     *webhooks_api.ROUTES,
     *merchants_api.ROUTES,
+    *simulation_api.ROUTES,
 )
 
 Accounts = Mapping[tuple[str, str], ProviderAccount]
@@ -88,6 +98,7 @@ class Runtime:
         accounts: Accounts,
         seal: SealFile | None,
         egress: Egress,
+        public_url: str,
     ) -> None:
         """Made by `running`. `pools`: of readers, of writers."""
         self.lanes = lanes
@@ -96,6 +107,7 @@ class Runtime:
         self._accounts = accounts
         self._seal = seal
         self._egress = egress
+        self._public_url = public_url
 
     async def submit(
         self,
@@ -124,6 +136,10 @@ class Runtime:
         """What checks addresses that callers give, and posts to them."""
         return self._egress
 
+    def public_url(self) -> str:
+        """Where others reach this service."""
+        return self._public_url
+
     def provider(self, name: str, account: str) -> Provider:
         """The adapter of a provider's account. Bug: an account that is not set up."""
         return cast("Provider", self._accounts[name, account].adapter)
@@ -131,6 +147,14 @@ class Runtime:
     def provider_account(self, name: str, account: str) -> ProviderAccount | None:
         """The account, or None if the operator set none up."""
         return self._accounts.get((name, account))
+
+    def sandboxes(self) -> tuple[Sandbox, ...]:
+        """The adapters of test accounts, which can be told what to do."""
+        return tuple(
+            cast("Sandbox", account.adapter)
+            for account in self._accounts.values()
+            if account.mode == "test"
+        )
 
 
 def _egress(settings: Settings) -> Egress:
@@ -185,7 +209,8 @@ async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
     lanes.start()
     egress = _egress(settings)
     try:
-        yield Runtime(lanes, (readers, writers), _accounts(settings), seal, egress)
+        url = settings.public_url or f"http://{settings.host}:{settings.port}"
+        yield Runtime(lanes, (readers, writers), _accounts(settings), seal, egress, url.rstrip("/"))
     finally:
         await lanes.drain(settings.drain_seconds)
         await egress.close()

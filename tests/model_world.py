@@ -4,16 +4,18 @@ What a lane would load is either here or was never made. `run` decides a command
 from an empty draft, again whenever rows are named that it had not asked for, merged if accepted.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from clawback.balances import model as balances
-from clawback.claims import ending, fold
+from clawback.claims import decisions, details, ending, fold
 from clawback.claims import model as claims
 from clawback.errors import Refused
 from clawback.ids import BookId, ClaimId, PaymentId, ShopId
 from clawback.lanes.command import Command, Decided, NotLoaded
 from clawback.lanes.records import Book, Claim, Entry, Head, Payment, PaymentDetails, Posting
-from clawback.lanes.state import BookState, Notice
+from clawback.lanes.state import BookState, Draft, Notice
 from clawback.ledger import proof
 from clawback.money import read_amount
 from clawback.payments import model as payments
@@ -24,9 +26,13 @@ DECIDE = {
     **claims.DECIDE,
     **ending.DECIDE,
     **fold.DECIDE,
+    **decisions.DECIDE,
+    **details.DECIDE,
 }
 START = datetime(2026, 5, 12, 20, 0, tzinfo=UTC)
 KEY = "key:key_test"
+
+ResultT = TypeVar("ResultT")
 
 
 def book(**settings: object) -> Book:
@@ -98,6 +104,16 @@ class World:
         for following in outcome.follow_up:
             self.run(following)
         return outcome
+
+    def look(self, see: Callable[[Draft], ResultT]) -> ResultT:
+        """What a pure look sees; it changes nothing."""
+        while True:
+            try:
+                return see(self.state.draft(self.now))
+            except NotLoaded as missing:
+                for actor, since in missing.reads.spent:
+                    self.state.spent.setdefault((actor, since), 0)
+                self.state.take(missing.reads)
 
     def accepted(self, command: Command) -> Decided:
         """Run a command that must be accepted."""
@@ -194,6 +210,7 @@ class World:
         expected: str | None = None,
         max_claim_usd_e4: int | None = None,
         max_day_usd_e4: int | None = None,
+        principal: str | None = None,
     ) -> Claim | Refused:
         """Ask for money back."""
         claim_id = ClaimId(f"CLM-MP331G7R-{self._number()}")
@@ -205,6 +222,7 @@ class World:
                 reason="requested_by_customer",
                 expected_remaining=None if expected is None else read_amount(expected),
                 actor=KEY,
+                principal=principal,
                 max_claim_usd_e4=max_claim_usd_e4,
                 max_day_usd_e4=max_day_usd_e4,
             )

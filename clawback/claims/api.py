@@ -1,4 +1,4 @@
-"""The calls on refunds and claims: refund, cancel, get, list (contract, sections 7.1 and 8.5).
+"""The refund call, and the routes of all calls on claims (contract, sections 7.1 and 8.5).
 
 The refund call takes and answers exactly what the refund page says: local currency, major units,
 eight fields in the page's order. It is answered after the freeze has committed.
@@ -9,13 +9,11 @@ from typing import Annotated, Final
 import msgspec
 
 from clawback import clock
-from clawback.claims import notices, reading
-from clawback.claims.ending import CancelRefund, Changed
+from clawback.claims import acting, batching, detailing, notices, preflight, reading
 from clawback.claims.model import OpenRefund
-from clawback.claims.wire import ClaimWire
 from clawback.currencies import exponent
 from clawback.errors import InvalidAmount, NotFound, Refused
-from clawback.ids import ClaimId, PaymentId, is_well_formed
+from clawback.ids import PaymentId, is_well_formed
 from clawback.lanes.records import Claim
 from clawback.money import Amount, AmountError, major, not_negative, positive, usd
 from clawback.route import Answer, Call, NoQuery, Route
@@ -84,36 +82,11 @@ async def refund(call: Call[RefundBody, NoQuery]) -> Answer | Refused:
             reason=body.reason,
             expected_remaining=expected,
             actor=call.caller.actor,
+            principal=call.caller.person,
             max_claim_usd_e4=None if limits is None else limits.max_claim_usd_e4,
             max_day_usd_e4=None if limits is None else limits.max_day_usd_e4,
         ),
         _opened,
-        call.key,
-    )
-
-
-class CancelBody(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
-):
-    """Fields of POST /claims/{id}/cancel."""
-
-    reason: Reason | None = None
-
-
-async def cancel(call: Call[CancelBody, NoQuery]) -> Answer | Refused:
-    """POST /claims/{id}/cancel: withdraw a refund that has not been sent."""
-    if not is_well_formed(call.path["id"], "CLM-"):
-        return NotFound()
-    claim_id, mode = ClaimId(call.path["id"]), call.book.mode
-    history = await reading.read_history(call.services, call.book, claim_id)
-
-    def canceled(changed: Changed) -> Answer:
-        return Answer(200, reading.render_changed(changed, mode, history))
-
-    return await call.services.submit(
-        call.book,
-        CancelRefund(claim_id=claim_id, reason=call.body.reason, actor=call.caller.actor),
-        canceled,
         call.key,
     )
 
@@ -145,16 +118,10 @@ ROUTES: Final = (
         empty_body=False,
         errors=_REFUND_ERRORS,
     ),
-    Route(
-        "POST",
-        "/claims/{id}/cancel",
-        cancel,
-        "claims:write",
-        "Withdraw a refund that has not been sent",
-        ClaimWire,
-        body=CancelBody,
-        errors=("not_found", "claim_transition_invalid", "claim_in_flight"),
-    ),
+    *batching.ROUTES,
+    *preflight.ROUTES,
+    *acting.ROUTES,
+    *detailing.ROUTES,
     *reading.ROUTES,
     *notices.ROUTES,
 )

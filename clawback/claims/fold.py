@@ -76,12 +76,12 @@ def decide_start_attempt(draft: Draft, command: Command, now: datetime) -> Refus
     payment = draft.known_payment(claim.payment_id)
     if claim.due_at is None or claim.due_at > now or claim.needs_review:
         return Decided(response=AttemptStarted(claim, None, payment))
-    if claim.status == PENDING and (resolution := _too_late(claim, now)):
+    if claim.status == PENDING and (resolution := too_late(claim, now)):
         claim = ended(draft, claim, FAILED, resolution, "clock")
         left = serve_waiting(draft, payment_id=claim.payment_id)
         return Decided(response=AttemptStarted(claim, None, payment), follow_up=left)
     if claim.status == PENDING:
-        claim = _approved(draft, claim, command.actor)
+        claim = approve(draft, claim, command.actor)
     last = draft.attempts_of(claim.claim_id)[-1:]
     if last and last[0].outcome is None:
         if last[0].lease_until > command.real_now:
@@ -100,7 +100,7 @@ def decide_start_attempt(draft: Draft, command: Command, now: datetime) -> Refus
     return Decided(response=AttemptStarted(claim, attempt, payment))
 
 
-def _too_late(claim: Claim, now: datetime) -> str | None:
+def too_late(claim: Claim, now: datetime) -> str | None:
     """The resolution of a refund whose time ran out before anything was sent."""
     if claim.refund_deadline_at is not None and now > claim.refund_deadline_at:
         return "window_closed"
@@ -110,7 +110,7 @@ def _too_late(claim: Claim, now: datetime) -> str | None:
     return None
 
 
-def _approved(draft: Draft, claim: Claim, actor: str) -> Claim:
+def approve(draft: Draft, claim: Claim, actor: str, note: str | None = None) -> Claim:
     """Move 5: only fully frozen, details complete, approval given if it is required."""
     assert claim.missing_usd_e4 == 0, claim.claim_id
     assert claim.pending_reason == "processing", claim.pending_reason
@@ -132,7 +132,9 @@ def _approved(draft: Draft, claim: Claim, actor: str) -> Claim:
         resolved_at=draft.now,
     )
     after = draft.put_claim(queued(after, draft.now))
-    draft.tell(move.event, after, actor=actor, from_status=PENDING, movement=move.movement)
+    draft.tell(
+        move.event, after, actor=actor, from_status=PENDING, movement=move.movement, note=note
+    )
     return after
 
 

@@ -31,7 +31,7 @@ from clawback.currencies import exponent
 from clawback.errors import InvalidAmount, NotFound, Refused
 from clawback.ids import ClaimId, Mint, PaymentId
 from clawback.lanes.command import Command, Decide, Decided, Reads
-from clawback.lanes.records import Claim, Payment
+from clawback.lanes.records import Book, Claim, Payment
 from clawback.lanes.state import Draft
 from clawback.money import Amount, AmountError
 from clawback.payments.model import YES, latest_arrival, max_refunds, usd_e4_of_first
@@ -86,6 +86,7 @@ class OpenRefund(Command, frozen=True, kw_only=True):
     reason: str | None
     expected_remaining: Amount | None
     actor: str
+    principal: str | None = None
     max_claim_usd_e4: int | None = None
     max_day_usd_e4: int | None = None
 
@@ -123,7 +124,7 @@ def decide_open_refund(draft: Draft, command: Command, now: datetime) -> Refused
     if refused is not None:
         return refused
     assert rule is not None, payment.method
-    worth = _worth(payment, asked)
+    worth = worth_e4(payment, asked)
     refused = limit_refusal(
         draft, command.actor, worth, command.max_claim_usd_e4, command.max_day_usd_e4
     )
@@ -168,17 +169,22 @@ def _amount_refusal(payment: Payment, asked: int, expected: int) -> Refused | No
     return None
 
 
-def _worth(payment: Payment, asked: int) -> int:
+def worth_e4(payment: Payment, asked: int) -> int:
     """The USD value of the next `asked` local units, so that all parts add up to the whole."""
     before_minor = payment.claimed_minor + payment.forced_minor
     return max(0, usd_e4_of_first(before_minor + asked, payment) - payment.claimed_usd_e4)
 
 
+def needs_approval(book: Book, worth: int) -> bool:
+    """Whether a refund of this worth, in 1/10,000 USD, waits for a second principal."""
+    threshold = book.approval_threshold_usd_e4
+    return threshold is not None and worth >= threshold
+
+
 def _opened(draft: Draft, payment: Payment, rule: Rule, command: OpenRefund, asked: int) -> Claim:
     """The new claim with its share of the cap, frozen as far as there is money."""
     before_minor = payment.claimed_minor + payment.forced_minor
-    worth = _worth(payment, asked)
-    threshold = draft.book.approval_threshold_usd_e4
+    worth = worth_e4(payment, asked)
     deadline, now = payment.refund_deadline_at, draft.now
     details_due = None
     if rule.payer_fields:
@@ -199,8 +205,9 @@ def _opened(draft: Draft, payment: Payment, rule: Rule, command: OpenRefund, ask
         claimed_share_minor=asked,
         missing_usd_e4=worth,
         reason=command.reason,
-        approval_required=threshold is not None and worth >= threshold,
+        approval_required=needs_approval(draft.book, worth),
         requested_by=command.actor,
+        requested_principal=command.principal,
         provider=payment.provider,
         provider_account=payment.provider_account,
         payer_fields=rule.payer_fields,

@@ -11,13 +11,14 @@ import msgspec
 
 from clawback import clock
 from clawback.claims.ending import Changed
+from clawback.claims.links import make_link
 from clawback.claims.wire import AttemptWire, ClaimRow, ClaimWire, EntryLink, Step, row_fields
 from clawback.db import queries
 from clawback.errors import NotFound, Refused
 from clawback.ids import ClaimId, is_well_formed
 from clawback.lanes.records import Claim
-from clawback.lists import ListQuery, Pagination, paginate, read_page
-from clawback.route import Answer, BookRef, Call, NoBody, NoQuery, Route, Services
+from clawback.lists import ListQuery, Pagination, ParameterRefused, paginate, read_page
+from clawback.route import Answer, BookRef, Call, NoBody, NoQuery, QueryT, Route, Services
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -80,9 +81,9 @@ def _link(entry_id: str, kind: str) -> EntryLink:
     return EntryLink(entry_id, kind, f"/api/v1/ledger/entries?id={entry_id}")
 
 
-def render_claim(claim: Claim, mode: str, history: History) -> bytes:
+def render_claim(claim: Claim, mode: str, history: History, link: str | None = None) -> bytes:
     """The whole claim."""
-    row = row_fields(claim, mode)
+    row = row_fields(claim, mode, link)
     return _ENCODER.encode(
         ClaimWire(
             **{name: getattr(row, name) for name in row.__struct_fields__},
@@ -119,19 +120,24 @@ def render_changed(changed: Changed, mode: str, before: History) -> bytes:
     return render_claim(changed.claim, mode, after)
 
 
-async def read(call: Call[NoBody, NoQuery]) -> Answer | Refused:
-    """GET /claims/{id}: the claim with its whole history."""
-    claim_id = call.path["id"]
+async def _find(call: Call[NoBody, QueryT], claim_id: str) -> Claim | None:
     if not is_well_formed(claim_id, "CLM-"):
-        return NotFound()
+        return None
     async with call.services.reader() as connection:
         row = await SQL.find_claim(
             connection, shard=call.book.shard, book_id=call.book.book_id, claim_id=claim_id
         )
-    if row is None:
+    return None if row is None else _ROW.decode(row["row"])
+
+
+async def read(call: Call[NoBody, NoQuery]) -> Answer | Refused:
+    """GET /claims/{id}: the claim with its whole history."""
+    claim = await _find(call, call.path["id"])
+    if claim is None:
         return NotFound()
-    history = await read_history(call.services, call.book, ClaimId(claim_id))
-    return Answer(200, render_claim(_ROW.decode(row["row"]), call.book.mode, history))
+    history = await read_history(call.services, call.book, claim.claim_id)
+    link = make_link(call.services, claim)
+    return Answer(200, render_claim(claim, call.book.mode, history, link))
 
 
 class ClaimsQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -177,9 +183,11 @@ async def list_claims(call: Call[NoBody, ClaimsQuery]) -> Answer | Refused:
             connection, **filters, after_id=page.after, limit=page.limit + 1, offset=page.offset
         )
         total = (await SQL.count_claims(connection, **filters))["total"] if page.counts else None
+    if not rows and page.after is not None and await _find(call, page.after) is None:
+        return ParameterRefused(param="after")
     claims = [_ROW.decode(row["row"]) for row in rows[: page.limit]]
     shown = ClaimList(
-        [row_fields(claim, call.book.mode) for claim in claims],
+        [row_fields(one, call.book.mode, make_link(call.services, one)) for one in claims],
         paginate(
             page,
             total,

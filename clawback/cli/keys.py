@@ -15,7 +15,7 @@ from clawback.cli.session import Database, with_database
 app = typer.Typer()
 
 COLUMNS = ("key", "merchant", "mode", "kind", "scopes", "maxClaimUsd", "maxDayUsd", "rate", "burst",
-           "createdAt", "expiresAt", "revokedAt")  # fmt: skip
+           "owner", "createdAt", "expiresAt", "revokedAt")  # fmt: skip
 
 
 @app.command("create")
@@ -74,3 +74,18 @@ def revoke_key(
     from clawback.cli import register  # noqa: PLC0415 - the driver is loaded only when used
 
     database.show_one(database.run(lambda session: register.revoke_key(session, key)))
+
+
+@app.command("assign")
+@with_database
+def assign_key(
+    database: Database,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="key_…")],
+    owner: Annotated[
+        str | None, typer.Option(help="A person's name; all keys of one owner decide as one.")
+    ] = None,
+) -> None:
+    """Say whose key it is: where two have to decide, it counts as its owner."""
+    from clawback.cli import register  # noqa: PLC0415 - the driver is loaded only when used
+
+    database.show_one(database.run(lambda session: register.assign_key(session, key, owner)))

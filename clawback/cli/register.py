@@ -135,6 +135,14 @@ async def revoke_key(session: "Connection", key_id: str) -> Fields:
     return shown(row)
 
 
+async def assign_key(session: "Connection", key_id: str, owner: str | None) -> Fields:
+    """Say whose key it is, None for nobody's. Raises: Stop if there is none of that id."""
+    row = await SQL.assign_key(session, key_id=key_id, owner=owner)
+    if row is None:
+        raise Stop(f"there is no key {clean(key_id)}", "`clawback keys list` names them.")
+    return shown(row)
+
+
 async def show_book(session: "Connection", merchant_id: str, mode: str) -> Fields:
     """A book's settings. Raises: Stop if there is no such merchant."""
     row = await SQL.show_book(session, merchant_id=merchant_id, mode=mode)

@@ -6,7 +6,8 @@ request has changed nothing. All errors are rendered here, in one form.
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -32,13 +33,23 @@ from clawback.http.answers import (
 from clawback.http.auth import Keyring, Opened, permits
 from clawback.http.decode import BodyDecoder, QueryDecoder
 from clawback.http.limits import Buckets, WrongKeys
-from clawback.route import NOTHING, PROVIDER, Answer, Call, ProviderCall, Route, Services
+from clawback.route import (
+    MAX_BODY,
+    NOTHING,
+    PROVIDER,
+    Answer,
+    Call,
+    FileBody,
+    ProviderCall,
+    Route,
+    Services,
+)
 from clawback.settings import Settings
 
 PREFIX: Final = "/api/v1"
 VERSIONS: Final = (API_VERSION,)
-MAX_BODY: Final = 65_536
 MAX_NOTICE: Final = 262_144
+CSV: Final = b"text/csv"
 UNQUOTED: Final = 3
 """How often an address is unquoted when a key is looked for in it."""
 
@@ -106,7 +117,13 @@ class Api:
         processes: int = 1,
     ) -> None:
         """`processes` share the keys' rates."""
-        self._table = Table(routes)
+        listed = tuple(routes)
+        self._table = Table(listed)
+        self._larger = {
+            f"{PREFIX}{one.path}".encode(): one.max_body
+            for one in listed
+            if one.max_body > MAX_BODY
+        }
         self._services = services
         self._settings = settings
         self._pages = pages
@@ -211,7 +228,7 @@ class Api:
             return faults.IdempotencyKeyRequired()
         if key_header is not None and not _is_key(key_header):
             return faults.InvalidIdempotencyKey()
-        decoded = served.body.decode(body if route.method != "GET" else b"{}")
+        decoded = _decode(served, body, headers)
         if isinstance(decoded, Refused):
             return decoded
         query = served.query.decode(request.query)
@@ -268,7 +285,8 @@ class Api:
         """The whole body, counted while it comes; copies of once-only headers are refused first."""
         if request.doubled:
             return faults.InvalidHeader()
-        limit = MAX_NOTICE if b"/providers/" in request.scope["raw_path"] else MAX_BODY
+        path: bytes = request.scope["raw_path"]
+        limit = MAX_NOTICE if b"/providers/" in path else self._larger.get(path, MAX_BODY)
         announced = request.headers.get(b"content-length")
         if announced is not None and int(announced) > limit:
             return faults.BodyTooLarge(limit=limit)
@@ -314,6 +332,22 @@ async def _gather(receive: Receive, limit: int) -> bytes | Refused:
     return faults.BodyTooLarge(limit=limit) if len(body) > limit else body
 
 
+def _kind(headers: Mapping[bytes, bytes]) -> bytes:
+    """The content type, without its parameters."""
+    return headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
+
+
+def _decode(served: Served, body: bytes, headers: Mapping[bytes, bytes]) -> object:
+    """The body as its call takes it, or a refusal."""
+    if served.route.method == "GET":
+        return served.body.decode(b"{}")
+    read = served.route.csv
+    if read is None or not body or _kind(headers) != CSV:
+        return served.body.decode(body)
+    content = read(body)
+    return content if isinstance(content, Refused) else FileBody(sha256(body).hexdigest(), content)
+
+
 def _is_key(header: bytes) -> bool:
     """1 to 255 printable ASCII characters."""
     text = header.decode("latin-1")
@@ -334,7 +368,7 @@ def _header_refusal(request: Request, route: Route, body: bytes) -> Refused | No
     if request.headers.get(b"content-encoding") is not None:
         return faults.UnsupportedMediaType()
     if body and route.method != "GET":
-        kind = request.headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
-        if kind != JSON:
+        kind = _kind(request.headers)
+        if kind != JSON and (kind != CSV or route.csv is None):
             return faults.UnsupportedMediaType()
     return None

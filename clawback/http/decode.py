@@ -7,7 +7,7 @@ body read again, slowly, to say exactly what is wrong, in the contract's order (
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -21,16 +21,18 @@ from clawback.http.faults import (
     InvalidParameter,
     ShapeFault,
 )
-from clawback.money import Amount, AmountError, NumberText, decode_amount, read_number
+from clawback.money import Amount, AmountError, NumberText, decode_loose, read_number
 
 MAX_DEPTH: Final = 32
 MAX_INTEGER_TEXT: Final = 4000
 ORDER: Final = ("unknown_field", "missing_field", "invalid_field", "invalid_amount")
 
 _PATH: Final = re.compile(r" - at `\$(.*)`$")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*?)`")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _FORMS: Final[dict[Any, re.Pattern[str]]] = {
     int: re.compile(r"-?[0-9]+", re.ASCII),
+    int | None: re.compile(r"-?[0-9]+", re.ASCII),
     bool | None: re.compile("true|false"),
     datetime | None: re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T.+", re.ASCII),
 }
@@ -45,7 +47,7 @@ class BodyDecoder(Generic[T]):
     def __init__(self, kind: type[T], *, empty_body: bool) -> None:
         """`empty_body`: whether no body at all stands for `{}` on this call."""
         self._kind = kind
-        self._decoder = msgspec.json.Decoder(kind, float_hook=read_number, dec_hook=decode_amount)
+        self._decoder = msgspec.json.Decoder(kind, float_hook=read_number, dec_hook=decode_loose)
         self._fields = msgspec.structs.fields(kind)  # type: ignore[arg-type]  # a struct type
         self._has_required = any(field.required for field in self._fields)
         self._empty_body = empty_body
@@ -97,13 +99,16 @@ class BodyDecoder(Generic[T]):
 
 def _field_faults(name: str, value: object, kind: Any) -> list[ShapeFault]:  # noqa: ANN401 - a type
     try:
-        msgspec.convert(value, kind, dec_hook=decode_amount)
+        msgspec.convert(value, kind, dec_hook=decode_loose)
     except msgspec.ValidationError as error:
         path = _PATH.search(str(error))
         param = name + (path.group(1) if path else "")
         cause = error.__cause__
         if isinstance(cause, AmountError):
             return [ShapeFault(param, "invalid_amount", cause.rule, cause.maximum, cause.decimals)]
+        unknown = _UNKNOWN.match(str(error))
+        if unknown is not None:
+            return [ShapeFault(f"{param}.{unknown.group(1)}", "unknown_field")]
         return [ShapeFault(param, "invalid_field", _broken_rule(str(error)))]
     return []
 
@@ -196,6 +201,9 @@ class QueryDecoder(Generic[T]):
         self._forms = {
             field.encode_name: _FORMS[field.type] for field in fields if field.type in _FORMS
         }
+        self._times = {
+            field.encode_name: field.name for field in fields if field.type == datetime | None
+        }
         self._empty = msgspec.convert({}, kind, strict=False)
 
     def decode(self, query: bytes) -> T | Refused:
@@ -221,7 +229,21 @@ class QueryDecoder(Generic[T]):
 
     def _convert(self, found: Mapping[str, str]) -> T | Refused:
         try:
-            return msgspec.convert(found, self._kind, strict=False)
+            converted = msgspec.convert(found, self._kind, strict=False)
         except msgspec.ValidationError as error:
             path = _PATH.search(str(error))
             return InvalidParameter(param=path.group(1).lstrip(".") if path else None)
+        for name, field in self._times.items():
+            at: datetime | None = getattr(converted, field)
+            if at is not None and not _is_moment(at):
+                return InvalidParameter(param=name)
+        return converted
+
+
+def _is_moment(at: datetime) -> bool:
+    """Whether it says which moment it is, and UTC has a date for it."""
+    try:
+        at.astimezone(UTC)
+    except OverflowError:
+        return False
+    return at.tzinfo is not None

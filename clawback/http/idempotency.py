@@ -12,18 +12,26 @@ import msgspec
 
 from clawback.errors import Refused
 from clawback.http.faults import InvalidIdempotencyKey
-from clawback.money import Amount, major_text
-from clawback.route import IdempotencyKey, Route
+from clawback.money import Amount, AmountError, Loose, NumberText, major_text, read_amount
+from clawback.route import FileBody, IdempotencyKey, Route
 
 MAX_LENGTH: Final = 255
 
 
-def _amount(value: object) -> msgspec.Raw:
-    assert isinstance(value, Amount), value
-    return msgspec.Raw(major_text(value.units, value.scale).encode())
+def _canonical(value: object) -> object:
+    """A number as a plain decimal; one that no amount can be stays as it was written."""
+    if isinstance(value, Loose):
+        return value.value
+    if not isinstance(value, NumberText):
+        assert isinstance(value, Amount), value
+        return msgspec.Raw(major_text(value.units, value.scale).encode())
+    try:
+        return read_amount(value.text)
+    except AmountError:
+        return msgspec.Raw(value.text.encode())
 
 
-_ENCODER: Final = msgspec.json.Encoder(order="sorted", enc_hook=_amount)
+_ENCODER: Final = msgspec.json.Encoder(order="sorted", enc_hook=_canonical)
 
 
 def read_key(
@@ -48,7 +56,9 @@ def read_key(
 
 
 def _plain(body: object) -> dict[str, object]:
-    """The fields that were given, without nulls."""
+    """The fields that were given, without nulls; of a file its digest."""
+    if isinstance(body, FileBody):
+        return {"sha256": body.sha256}
     if not isinstance(body, msgspec.Struct):
         return {}
     return {

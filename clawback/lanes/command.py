@@ -31,8 +31,9 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
 
     `waiting` asks for the claims that wait for funds, by deadline then age, at most that many;
     `claims_of` for all claims of these payments; `facts_of` for the facts about these objects;
-    `spent` for what these actors claimed back since these times; `webhooks` for the book's
-    endpoints, and `deliveries` for these, by endpoint and number of the event.
+    `spent` for what these actors claimed back since these times; `keys` for rows kept under these
+    routes and names; `webhooks` for the book's endpoints, and `deliveries` for these, by endpoint
+    and number of the event.
     """
 
     payments: tuple[PaymentId, ...] = ()
@@ -43,6 +44,7 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
     accounts: tuple[AccountName, ...] = ()
     waiting: int = 0
     spent: tuple[tuple[str, datetime], ...] = ()
+    keys: tuple[tuple[str, str], ...] = ()
     webhooks: bool = False
     deliveries: tuple[tuple[str, int], ...] = ()
 
@@ -76,6 +78,8 @@ def wanted_rows(reads: Sequence[tuple[BookId, Reads]]) -> dict[str, object]:
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all commands. They hold ints, strings, times, enums and tuples of them only."""
 
+    fills_batch: ClassVar[bool] = False
+    """Whether it is large, so that it gets a batch of its own."""
     completes_key: ClassVar[bool] = False
     """Whether it brings the answer to an idempotency key that an earlier command stored."""
 
@@ -86,6 +90,25 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     def minted_anew(self, mint: Mint, unix_ms: int) -> Self:  # noqa: ARG002 - for those that mint
         """The command under new names, for when another process had one of them first."""
         return self
+
+
+class Bundle(Command, frozen=True, kw_only=True):
+    """Many commands as one, decided in turn and kept or dropped together.
+
+    Its own decide comes last and finds in `outcomes`, for each part, its refusal or its response.
+    If it refuses, or `is_dry`, the parts have changed nothing.
+    """
+
+    fills_batch = True
+
+    parts: tuple[Command, ...]
+    is_dry: bool = False
+    outcomes: tuple[Refused | msgspec.Struct | None, ...] = ()
+
+    def minted_anew(self, mint: Mint, unix_ms: int) -> Self:
+        """All parts under new names."""
+        parts = tuple(part.minted_anew(mint, unix_ms) for part in self.parts)
+        return msgspec.structs.replace(self, parts=parts)
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):

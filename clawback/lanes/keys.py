@@ -5,7 +5,9 @@ running request waits for that commit and then gets the same bytes. Only accepte
 anything; a refusal leaves the key free.
 """
 
+import re
 from datetime import datetime, timedelta
+from typing import Final
 
 from clawback.errors import IdempotencyConflict, IdempotencyInProgress
 from clawback.ids import ClaimId
@@ -14,6 +16,8 @@ from clawback.lanes.queue import Outcome, Work
 from clawback.lanes.records import KeyRow
 from clawback.lanes.state import BookState, Draft
 from clawback.route import Answer, IdempotencyKey
+
+_REFUNDS: Final = re.compile(r'"refundId":"(CLM-[0-9A-Z-]{13})"')
 
 
 def find_key(
@@ -34,14 +38,29 @@ def find_key(
     return IdempotencyInProgress(object_id=row.object_id)
 
 
+def find_any(state: BookState, work: Work, real_now: datetime) -> Outcome | None:
+    """`find_key` for work that may have no key, before anything of it is decided."""
+    if work.key is None:
+        return None
+    return find_key(state.draft(real_now), state, work, work.key, real_now)
+
+
 def _is_spent(draft: Draft, row: KeyRow, real_now: datetime) -> bool:
     """Whether the key's life is over: its time is up and no claim under it is still open."""
     if real_now < row.expires_at:
         return False
-    if row.object_id is None or not row.object_id.startswith("CLM-"):
-        return True
-    claim = draft.claim(ClaimId(row.object_id))
-    return claim is None or not claim.is_open
+    opened = _opened_under(row)
+    draft.need_claims(opened)
+    return not any(claim is not None and claim.is_open for claim in map(draft.claim, opened))
+
+
+def _opened_under(row: KeyRow) -> tuple[ClaimId, ...]:
+    """The claims that the key's request opened: its object, or those in a batch's answer."""
+    if row.object_id is not None and row.object_id.startswith("CLM-"):
+        return (ClaimId(row.object_id),)
+    if row.object_id is None or not row.object_id.startswith("bat_") or row.body is None:
+        return ()
+    return tuple(ClaimId(name) for name in _REFUNDS.findall(row.body))
 
 
 def store_key(

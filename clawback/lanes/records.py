@@ -52,6 +52,7 @@ class Head(Record, frozen=True, kw_only=True):
     flat_fees_usd_e4: int
     dispute_fees_usd_e4: int
     returned_usd_e4: int
+    clock_target_seconds: int | None = None
 
 
 class Account(Record, frozen=True, kw_only=True):
@@ -160,7 +161,10 @@ class Payment(Record, frozen=True, kw_only=True):
 
 
 class Claim(Record, frozen=True, kw_only=True):
-    """A demand on a payment. `sources` tells where its frozen money came from, in order."""
+    """A demand on a payment. `sources` tells where its frozen money came from, in order.
+
+    A principal is the person behind the actor; None where the actor stands for itself.
+    """
 
     claim_id: ClaimId
     book_id: BookId
@@ -216,6 +220,8 @@ class Claim(Record, frozen=True, kw_only=True):
     updated_at: datetime
     resolved_at: datetime | None = None
     released_at: datetime | None = None
+    requested_principal: str | None = None
+    approved_principal: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -342,19 +348,19 @@ class Spent(Record, frozen=True, kw_only=True):
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """What one load returned."""
+    """What one load returned; None where nothing was asked for or found."""
 
-    books: tuple[Book, ...] | None
-    heads: tuple[Head, ...] | None
-    payments: tuple[Payment, ...] | None
-    claims: tuple[Claim, ...] | None
-    claims_of: tuple[Claim, ...] | None
-    attempts: tuple[Attempt, ...] | None
-    facts: tuple[Fact, ...] | None
-    accounts: tuple[Account, ...] | None
-    keys: tuple[KeyRow, ...] | None
-    waiting: tuple[Claim, ...] | None
-    spent: tuple[Spent, ...] | None
+    books: tuple[Book, ...] | None = None
+    heads: tuple[Head, ...] | None = None
+    payments: tuple[Payment, ...] | None = None
+    claims: tuple[Claim, ...] | None = None
+    claims_of: tuple[Claim, ...] | None = None
+    attempts: tuple[Attempt, ...] | None = None
+    facts: tuple[Fact, ...] | None = None
+    accounts: tuple[Account, ...] | None = None
+    keys: tuple[KeyRow, ...] | None = None
+    waiting: tuple[Claim, ...] | None = None
+    spent: tuple[Spent, ...] | None = None
     webhooks: Loaded | None = None
 
 

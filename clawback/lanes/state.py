@@ -128,6 +128,17 @@ class BookState:
         self.postings = []
         self.notices = []
 
+    def mark(self) -> dict[str, object]:
+        """All of it as it stands, for `back`."""
+        return {
+            name: value.copy() if isinstance(value, dict | list | set) else value
+            for name, value in vars(self).items()
+        }
+
+    def back(self, mark: dict[str, object]) -> None:
+        """What was decided since the mark never was; what was loaded since will be again."""
+        vars(self).update(mark)
+
     def draft(self, now: datetime) -> "Draft":
         """An overlay for deciding one command at `now`, the book's clock."""
         return Draft(self, now)
@@ -150,6 +161,7 @@ class Draft:
         self.entries: list[Entry] = []
         self.postings: list[Posting] = []
         self.notices: list[Notice] = []
+        self.keys: dict[tuple[str, str], KeyRow] = {}
         self._spent: dict[tuple[str, datetime], int] = {}
 
     # Reading.
@@ -182,6 +194,14 @@ class Draft:
         )
         if unknown:
             raise NotLoaded(Reads(payments=unknown))
+
+    def need_claims(self, claim_ids: tuple[ClaimId, ...]) -> None:
+        """Make sure that all of these are loaded, with one load for all that are not."""
+        unknown = tuple(
+            one for one in claim_ids if one not in self.claims and one not in self._state.claims
+        )
+        if unknown:
+            raise NotLoaded(Reads(claims=unknown))
 
     def claim(self, claim_id: ClaimId) -> Claim | None:
         """The claim, or None if this book has none of that name."""
@@ -244,6 +264,15 @@ class Draft:
         """Note that the actor claimed this much more back."""
         self._spent[actor, since] = self._spent.get((actor, since), 0) + usd_e4
 
+    def kept(self, route: str, name: str) -> KeyRow | None:
+        """What is kept under this name, or None."""
+        place = (route, name)
+        if place in self.keys:
+            return self.keys[place]
+        if place not in self._state.keys:
+            raise NotLoaded(Reads(keys=(place,)))
+        return self._state.keys[place]
+
     def balance(self, account: str, currency: str = USD) -> int:
         """The account's balance, credit positive, in minor units (USD in 1/10,000)."""
         return self._account(currency, account)[0]
@@ -258,7 +287,7 @@ class Draft:
 
     # Changing.
 
-    def set_head(self, **fields: int | str | bool) -> None:
+    def set_head(self, **fields: int | str | bool | None) -> None:
         """Change counters of the head row."""
         self.head = msgspec.structs.replace(self.head, **fields)
 
@@ -281,6 +310,10 @@ class Draft:
         """Add an attempt or note its outcome."""
         others = [one for one in self.attempts_of(attempt.claim_id) if one.number != attempt.number]
         self.attempts[attempt.claim_id] = (*others, attempt)
+
+    def keep(self, row: KeyRow) -> None:
+        """Keep something under a route and a name, until it expires."""
+        self.keys[row.route, row.key] = row
 
     def put_fact(self, fact: Fact) -> None:
         """Store a fact; a repeat of a stored one is seen by its key before this is called."""
@@ -398,6 +431,9 @@ class Draft:
             state.touched_attempts.update(changed)
             state.attempts[claim_id] = attempts
         state.facts |= self.facts
+        for name, row in self.keys.items():
+            state.touched_keys[name] = None
+            state.keys[name] = row
         for place, usd_e4 in self._spent.items():
             state.spent[place] = state.spent.get(place, 0) + usd_e4
         state.touched_facts.update(dict.fromkeys(self.facts))

@@ -19,8 +19,6 @@ from clawback.lanes.failures import GONE, CommitUnknown, Lost, Retry, told_apart
 from clawback.lanes.records import Changes, Record, Rows
 
 SQL: Final = queries.load(__package__, "sql/batch.sql")
-
-
 _ROWS: Final = msgspec.json.Decoder(Rows)
 _WRITTEN: Final = [name for name in Changes.__struct_fields__ if name != "webhooks"]
 _ENCODER: Final = msgspec.json.Encoder()
@@ -90,13 +88,15 @@ class Store:
 
         Raises: Retry, LockedOut, Lost.
         """
+        tables = {name: getattr(changes, name) for name in _WRITTEN}
         with told_apart():
             await SQL.apply(
                 self._held(),
                 shard=shard,
                 marker=marker,
                 at=at,
-                **{name: _rows(getattr(changes, name)) for name in _WRITTEN},
+                **{name: _rows(rows) for name, rows in tables.items()},
+                counts=[len(rows) for rows in tables.values()],
             )
             await endpoints.write(self._held(), shard, changes.webhooks)
 

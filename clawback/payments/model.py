@@ -376,6 +376,13 @@ def latest_arrival(rule: Rule, now: datetime) -> datetime | None:
     return now + timedelta(days=arrival.max_days)
 
 
+def earliest_arrival(rule: Rule, now: datetime) -> datetime | None:
+    """When a refund sent now reaches the payer at the earliest; None where nobody says."""
+    if not isinstance(rule.arrival, Arrival):
+        return None
+    return now + timedelta(days=rule.arrival.min_days)
+
+
 def usd_e4_of_first(part_minor: int, payment: Payment) -> int:
     """USD value of the first `part_minor` of a payment, half to even.
 

@@ -61,10 +61,6 @@ class _Page(msgspec.Struct, frozen=True):
 async def list_events(call: Call[NoBody, EventsQuery]) -> Answer | Refused:
     """GET /events."""
     query, place = call.query, {"shard": call.book.shard, "book_id": call.book.book_id}
-    for name in ("from_", "to"):
-        at = getattr(query, name)
-        if at is not None and at.tzinfo is None:
-            return ParameterRefused(param=name.rstrip("_"))
     limit = min(max(query.limit, 1), MAX_LIMIT)
     kind = None if query.type in {None, "*"} else query.type
     prefix = kind[:-1] if kind is not None and kind.endswith(".*") else None
@@ -88,8 +84,8 @@ async def list_events(call: Call[NoBody, EventsQuery]) -> Answer | Refused:
         )
     found = [row for row in rows if row["event_id"] is not None]
     last = query.after
-    if rows:  # what is not full has looked at every event up to the newest
-        last = found[-1]["event_id"] if len(found) == limit else rows[0]["newest_id"]
+    if rows:  # nothing found: it has looked at every event up to the newest
+        last = found[-1]["event_id"] if found else rows[0]["newest_id"]
     shown = _Page(
         [msgspec.Raw(row["body"].encode()) for row in found],
         Pagination(total=None, limit=limit, offset=None, pages=None, next=last),

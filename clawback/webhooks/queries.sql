@@ -160,5 +160,5 @@ LEFT JOIN LATERAL (
 WHERE p.shard = $1 AND p.book_id = $2 AND p.endpoint_id = $3
     AND v.created_at >= $4 AND ($5::timestamptz IS NULL OR v.created_at < $5)
     AND v.object_id <> p.endpoint_id
-    AND p.events && ARRAY['*', v.type, split_part(v.type, '.', 1) || '.*']
+    AND p.events && ARRAY['*', v.type::text, split_part(v.type, '.', 1) || '.*']
     AND ($6 OR d.status IS DISTINCT FROM 'succeeded');

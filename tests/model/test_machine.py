@@ -259,7 +259,7 @@ PLANTED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         claims, "usd_e4_of_first", _plain_ratio
     ),
     "a part is worth its own ratio, whatever was claimed before": lambda patch: patch.setattr(
-        claims, "_worth", _worth_by_ratio
+        claims, "worth_e4", _worth_by_ratio
     ),
     "a freeze takes more than there is": lambda patch: patch.setattr(
         entries, "take", _takes_too_much

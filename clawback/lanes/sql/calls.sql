@@ -2,11 +2,10 @@
 -- balances and head rows; and the small functions around it.
 
 CREATE OR REPLACE FUNCTION lane_apply_payments_v1(
-    p_shard integer, p_payments json, p_payment_changes json
+    p_shard integer, p_payments json, p_payment_changes json, p_counts integer[]
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE
-SET search_path = public, pg_temp
 AS $$
 DECLARE
     written bigint;
@@ -76,7 +75,9 @@ BEGIN
         ) AS n
         WHERE p.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
-        PERFORM lane_expect_rows_v1('payments', written, json_array_length(p_payment_changes));
+        IF written IS DISTINCT FROM p_counts[5] THEN
+            PERFORM lane_expect_rows_v1('payments', written, p_counts[5]);
+        END IF;
     END IF;
 END
 $$;
@@ -88,11 +89,11 @@ CREATE OR REPLACE FUNCTION lane_apply_calls_v1(
     p_key_changes json,
     p_attempts json,
     p_attempt_changes json,
-    p_facts json
+    p_facts json,
+    p_counts integer[]
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE
-SET search_path = public, pg_temp
 AS $$
 DECLARE
     written bigint;
@@ -124,7 +125,9 @@ BEGIN
         ) AS n
         WHERE i.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
-        PERFORM lane_expect_rows_v1('idempotency_keys', written, json_array_length(p_key_changes));
+        IF written IS DISTINCT FROM p_counts[13] THEN
+            PERFORM lane_expect_rows_v1('idempotency_keys', written, p_counts[13]);
+        END IF;
     END IF;
 
     IF p_attempts IS NOT NULL THEN
@@ -154,7 +157,9 @@ BEGIN
         ) AS n
         WHERE t.ctid = n.place AND t.book_id = n.book_id;
         GET DIAGNOSTICS written = ROW_COUNT;
-        PERFORM lane_expect_rows_v1('attempts', written, json_array_length(p_attempt_changes));
+        IF written IS DISTINCT FROM p_counts[15] THEN
+            PERFORM lane_expect_rows_v1('attempts', written, p_counts[15]);
+        END IF;
     END IF;
 
     IF p_facts IS NOT NULL THEN
@@ -170,11 +175,10 @@ $$;
 REVOKE ALL ON FUNCTION lane_apply_calls_v1 FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION lane_apply_heads_v1(
-    p_shard integer, p_heads json, p_accounts json, p_account_changes json
+    p_shard integer, p_heads json, p_accounts json, p_account_changes json, p_counts integer[]
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE
-SET search_path = public, pg_temp
 AS $$
 DECLARE
     written bigint;
@@ -205,18 +209,20 @@ BEGIN
         ) AS n
         WHERE a.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
-        PERFORM lane_expect_rows_v1('accounts', written, json_array_length(p_account_changes));
+        IF written IS DISTINCT FROM p_counts[3] THEN
+            PERFORM lane_expect_rows_v1('accounts', written, p_counts[3]);
+        END IF;
     END IF;
 
     IF p_heads IS NOT NULL THEN
         UPDATE heads AS h SET (
             height, hash, event_number, clock_offset_seconds, waiting, top_up_due,
             gross_volume_usd_e4, platform_fees_usd_e4, flat_fees_usd_e4, dispute_fees_usd_e4,
-            returned_usd_e4
+            returned_usd_e4, clock_target_seconds
         ) = ROW (
             n.height, n.hash, n.event_number, n.clock_offset_seconds, n.waiting, n.top_up_due,
             n.gross_volume_usd_e4, n.platform_fees_usd_e4, n.flat_fees_usd_e4,
-            n.dispute_fees_usd_e4, n.returned_usd_e4
+            n.dispute_fees_usd_e4, n.returned_usd_e4, n.clock_target_seconds
         )
         FROM (
             SELECT r.*, o.place
@@ -230,7 +236,9 @@ BEGIN
         ) AS n
         WHERE h.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
-        PERFORM lane_expect_rows_v1('heads', written, json_array_length(p_heads));
+        IF written IS DISTINCT FROM p_counts[1] THEN
+            PERFORM lane_expect_rows_v1('heads', written, p_counts[1]);
+        END IF;
     END IF;
 END
 $$;
@@ -282,3 +290,30 @@ AS $$
 $$;
 REVOKE ALL ON FUNCTION lane_keep_fact_v1 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION lane_keep_fact_v1 TO clawback_app;
+
+-- Payer details sealed anew, where they still are what was opened. Their books' head rows are
+-- locked as by a batch, so that no lane writes back what it loaded before.
+CREATE OR REPLACE FUNCTION lane_reseal_payer_details_v1(
+    p_shard integer, p_claims text[], p_known text[], p_sealed text[]
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM heads AS h
+    WHERE h.shard = p_shard AND h.book_id IN (
+        SELECT c.book_id FROM claims AS c
+        WHERE c.shard = p_shard AND c.claim_id = ANY (p_claims)
+    )
+    ORDER BY h.book_id
+    FOR UPDATE;
+    UPDATE claims AS c
+    SET payer_details = jsonb_set(c.payer_details::jsonb, '{sealed}', to_jsonb(n.sealed))::json
+    FROM unnest(p_claims, p_known, p_sealed) AS n (claim_id, known, sealed)
+    WHERE c.shard = p_shard AND c.claim_id = n.claim_id
+        AND c.payer_details ->> 'sealed' = n.known;
+END
+$$;
+REVOKE ALL ON FUNCTION lane_reseal_payer_details_v1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lane_reseal_payer_details_v1 TO clawback_app;

@@ -157,7 +157,7 @@ BEGIN
         ) AS v
         INNER JOIN endpoints AS p ON p.shard = p_shard AND p.book_id = p_book_id
         WHERE p.active AND v.number > p.from_number AND v.object_id <> p.endpoint_id
-            AND p.events && ARRAY['*', v.type, split_part(v.type, '.', 1) || '.*']
+            AND p.events && ARRAY['*', v.type::text, split_part(v.type, '.', 1) || '.*']
         ON CONFLICT ON CONSTRAINT deliveries_pkey DO NOTHING;
     END IF;
 
@@ -408,7 +408,7 @@ BEGIN
     WHERE p.removed_at IS NULL AND v.created_at >= wanted.since
         AND (wanted.until IS NULL OR v.created_at < wanted.until)
         AND v.object_id <> p.endpoint_id
-        AND p.events && ARRAY['*', v.type, split_part(v.type, '.', 1) || '.*']
+        AND p.events && ARRAY['*', v.type::text, split_part(v.type, '.', 1) || '.*']
     ON CONFLICT ON CONSTRAINT deliveries_pkey DO UPDATE SET
         status = 'pending', tries = 0, next_attempt_at = excluded.next_attempt_at,
         lease_until = NULL
