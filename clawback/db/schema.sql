@@ -193,6 +193,8 @@ CREATE TABLE public.claims (
         'chargeback'::text, 'med'::text]))),
     CONSTRAINT claims_numbers CHECK (((version >= 1) AND (round >= 1) AND (generation >= 0) AND
         (attempts >= 0) AND (freezes >= 0))),
+    CONSTRAINT claims_principal_lengths CHECK (((length(requested_principal) <= 160) AND
+        (length(approved_principal) <= 160))),
     CONSTRAINT claims_provider_state CHECK ((provider_state = ANY (ARRAY['calling'::text,
         'accepted'::text, 'unknown'::text, 'unavailable'::text]))),
     CONSTRAINT claims_reason_while_open CHECK (((pending_reason IS NOT NULL) = (status = ANY
@@ -214,7 +216,9 @@ CASE status
         = 0) AND ((claimed_share_minor + forced_share_minor) = 0))
 END),
     CONSTRAINT claims_times CHECK ((((resolved_at IS NULL) = (status = 'pending'::text)) AND
-        ((released_at IS NOT NULL) = (status = ANY (ARRAY['released'::text, 'reversed'::text])))))
+        ((released_at IS NOT NULL) = (status = ANY (ARRAY['released'::text, 'reversed'::text]))))),
+    CONSTRAINT claims_two_principals CHECK ((COALESCE(approved_principal, (approved_by)::text) <>
+        COALESCE(requested_principal, (requested_by)::text)))
 )
 WITH (fillfactor='80');
 
@@ -586,14 +590,6 @@ ALTER TABLE ONLY public.books
 
 ALTER TABLE ONLY public.claims
     ADD CONSTRAINT claims_pkey PRIMARY KEY (shard, claim_id);
-
-ALTER TABLE public.claims
-    ADD CONSTRAINT claims_principal_lengths CHECK (((length(requested_principal) <= 160) AND
-        (length(approved_principal) <= 160))) NOT VALID;
-
-ALTER TABLE public.claims
-    ADD CONSTRAINT claims_two_principals CHECK ((COALESCE(approved_principal, (approved_by)::text)
-        <> COALESCE(requested_principal, (requested_by)::text))) NOT VALID;
 
 ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_pkey PRIMARY KEY (shard, endpoint_id, event_number);
