@@ -132,6 +132,10 @@ class Services(Protocol):
         """What checks addresses that callers give; see `egress.Egress`."""
         ...
 
+    def public_url(self) -> str:
+        """Where others reach this service: scheme, host and port."""
+        ...
+
 
 class Call(msgspec.Struct, Generic[BodyT, QueryT], frozen=True):
     """One authenticated request, decoded: what a handler is handed."""

@@ -16,6 +16,7 @@ from clawback.balances import model as balances_model
 from clawback.claims import api as claims_api
 from clawback.claims import batches as claims_batches
 from clawback.claims import decisions as claims_decisions
+from clawback.claims import details as claims_details
 from clawback.claims import disputes as claims_disputes
 from clawback.claims import ending as claims_ending
 from clawback.claims import fold as claims_fold
@@ -65,6 +66,7 @@ RULES: Final = Rules(
         **claims_disputes.DECIDE,
         **webhooks_model.DECIDE,
         **claims_decisions.DECIDE,
+        **claims_details.DECIDE,
         **claims_batches.DECIDE,
         **simulation_model.DECIDE,
     },
@@ -98,6 +100,7 @@ class Runtime:
         accounts: Accounts,
         seal: SealFile | None,
         egress: Egress,
+        public_url: str,
     ) -> None:
         """Made by `running`. `pools`: of readers, of writers."""
         self.lanes = lanes
@@ -106,6 +109,7 @@ class Runtime:
         self._accounts = accounts
         self._seal = seal
         self._egress = egress
+        self._public_url = public_url
 
     async def submit(
         self,
@@ -133,6 +137,10 @@ class Runtime:
     def egress(self) -> Egress:
         """What checks addresses that callers give, and posts to them."""
         return self._egress
+
+    def public_url(self) -> str:
+        """Where others reach this service."""
+        return self._public_url
 
     def provider(self, name: str, account: str) -> Provider:
         """The adapter of a provider's account. Bug: an account that is not set up."""
@@ -203,7 +211,8 @@ async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
     lanes.start()
     egress = _egress(settings)
     try:
-        yield Runtime(lanes, (readers, writers), _accounts(settings), seal, egress)
+        url = settings.public_url or f"http://{settings.host}:{settings.port}"
+        yield Runtime(lanes, (readers, writers), _accounts(settings), seal, egress, url.rstrip("/"))
     finally:
         await lanes.drain(settings.drain_seconds)
         await egress.close()

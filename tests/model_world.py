@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypedDict, TypeVar, Unpack
 
 from clawback.balances import model as balances
-from clawback.claims import decisions, disputes, ending, fold
+from clawback.claims import decisions, details, disputes, ending, fold
 from clawback.claims import model as claims
 from clawback.errors import Refused
 from clawback.ids import BookId, ClaimId, PaymentId, ShopId
@@ -38,6 +38,7 @@ DECIDE = {
     **fold.DECIDE,
     **disputes.DECIDE,
     **decisions.DECIDE,
+    **details.DECIDE,
 }
 START = datetime(2026, 5, 12, 20, 0, tzinfo=UTC)
 KEY = "key:key_test"

@@ -211,6 +211,8 @@ CREATE TABLE public.claims (
         'chargeback'::text, 'med'::text]))),
     CONSTRAINT claims_numbers CHECK (((version >= 1) AND (round >= 1) AND (generation >= 0) AND
         (attempts >= 0) AND (freezes >= 0))),
+    CONSTRAINT claims_principal_lengths CHECK (((length(requested_principal) <= 160) AND
+        (length(approved_principal) <= 160))),
     CONSTRAINT claims_provider_state CHECK ((provider_state = ANY (ARRAY['calling'::text,
         'accepted'::text, 'unknown'::text, 'unavailable'::text]))),
     CONSTRAINT claims_reason_while_open CHECK (((pending_reason IS NOT NULL) = (status = ANY
@@ -232,7 +234,9 @@ CASE status
         = 0) AND ((claimed_share_minor + forced_share_minor) = 0))
 END),
     CONSTRAINT claims_times CHECK ((((resolved_at IS NULL) = (status = 'pending'::text)) AND
-        ((released_at IS NOT NULL) = (status = ANY (ARRAY['released'::text, 'reversed'::text])))))
+        ((released_at IS NOT NULL) = (status = ANY (ARRAY['released'::text, 'reversed'::text]))))),
+    CONSTRAINT claims_two_principals CHECK ((COALESCE(approved_principal, (approved_by)::text) <>
+        COALESCE(requested_principal, (requested_by)::text)))
 )
 WITH (fillfactor='80');
 
@@ -648,14 +652,6 @@ ALTER TABLE ONLY public.books
 ALTER TABLE ONLY public.claims
     ADD CONSTRAINT claims_pkey PRIMARY KEY (shard, claim_id);
 
-ALTER TABLE public.claims
-    ADD CONSTRAINT claims_principal_lengths CHECK (((length(requested_principal) <= 160) AND
-        (length(approved_principal) <= 160))) NOT VALID;
-
-ALTER TABLE public.claims
-    ADD CONSTRAINT claims_two_principals CHECK ((COALESCE(approved_principal, (approved_by)::text)
-        <> COALESCE(requested_principal, (requested_by)::text))) NOT VALID;
-
 ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_pkey PRIMARY KEY (shard, endpoint_id, event_number);
 
@@ -807,11 +803,39 @@ GRANT SELECT ON TABLE public.accounts TO clawback_app;
 
 GRANT SELECT ON TABLE public.acts TO clawback_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.api_keys TO clawback_app;
+GRANT SELECT,INSERT ON TABLE public.api_keys TO clawback_app;
+
+GRANT UPDATE(rate_per_second) ON TABLE public.api_keys TO clawback_app;
+
+GRANT UPDATE(burst) ON TABLE public.api_keys TO clawback_app;
+
+GRANT UPDATE(owner) ON TABLE public.api_keys TO clawback_app;
+
+GRANT UPDATE(revoked_at) ON TABLE public.api_keys TO clawback_app;
+
+GRANT UPDATE(last_used_at) ON TABLE public.api_keys TO clawback_app;
 
 GRANT SELECT ON TABLE public.attempts TO clawback_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.books TO clawback_app;
+GRANT SELECT,INSERT ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(approval_threshold_usd_e4) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(require_idempotency_key) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(idempotency_hours) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(reserve_percent_e4) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(reserve_days) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(settle_hours) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(credit_line_usd_e4) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(dispute_fee_usd_e4) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(fees) ON TABLE public.books TO clawback_app;
 
 GRANT SELECT ON TABLE public.claims TO clawback_app;
 
@@ -841,7 +865,7 @@ GRANT SELECT ON TABLE public.inbox TO clawback_app;
 
 GRANT SELECT ON TABLE public.markers TO clawback_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.merchants TO clawback_app;
+GRANT SELECT,INSERT ON TABLE public.merchants TO clawback_app;
 
 GRANT SELECT ON TABLE public.migrations TO clawback_app;
 
@@ -849,10 +873,14 @@ GRANT SELECT ON TABLE public.payments TO clawback_app;
 
 GRANT SELECT ON TABLE public.postings TO clawback_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.provider_accounts TO clawback_app;
+GRANT SELECT,INSERT ON TABLE public.provider_accounts TO clawback_app;
+
+GRANT UPDATE(sealed_secret) ON TABLE public.provider_accounts TO clawback_app;
+
+GRANT UPDATE(sealed_notice_secret) ON TABLE public.provider_accounts TO clawback_app;
 
 GRANT SELECT ON TABLE public.replays TO clawback_app;
 
 GRANT SELECT ON TABLE public.shards TO clawback_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.shops TO clawback_app;
+GRANT SELECT,INSERT ON TABLE public.shops TO clawback_app;

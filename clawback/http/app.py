@@ -228,7 +228,10 @@ class Api:
             return faults.IdempotencyKeyRequired()
         if key_header is not None and not _is_key(key_header):
             return faults.InvalidIdempotencyKey()
-        decoded = _decode(served, body, headers)
+        if len(body) <= MAX_BODY:
+            decoded = _decode(served, body, headers)
+        else:  # others are served while a large one is read
+            decoded = await asyncio.to_thread(_decode, served, body, headers)
         if isinstance(decoded, Refused):
             return decoded
         query = served.query.decode(request.query)

@@ -24,6 +24,7 @@ from clawback.lanes.records import Payment
 from clawback.payments.jobs import go_on
 from clawback.providers.port import Provider
 from clawback.route import BookRef
+from clawback.seal import Seal
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -45,9 +46,16 @@ class Schedule:
     """Runs what is due until it is stopped."""
 
     def __init__(
-        self, lanes: Lanes, reader: Reader, providers: Providers, *, concurrency: int
+        self,
+        lanes: Lanes,
+        reader: Reader,
+        providers: Providers,
+        seal: Callable[[], Seal | None],
+        *,
+        concurrency: int,
     ) -> None:
         """At most `concurrency` things are worked on at once."""
+        self._seal = seal
         self._lanes = lanes
         self._reader = reader
         self._providers = providers
@@ -118,7 +126,7 @@ class Schedule:
         self, book: BookRef, name: str, row: "Record", offset_seconds: int
     ) -> Coroutine[None, None, None]:
         provider = self._providers(row["provider"], row["provider_account"])
-        return send_refund(self._lanes, provider, book, ClaimId(name), offset_seconds)
+        return send_refund(self._lanes, provider, self._seal(), book, ClaimId(name), offset_seconds)
 
     async def _start_payments(self, rows: "Sequence[Record]") -> int:
         started = 0

@@ -34,6 +34,7 @@ async def work(settings: Settings) -> None:
             runtime.lanes,
             runtime.reader,
             runtime.provider,
+            runtime.seal,
             concurrency=settings.worker_concurrency,
         )
         parts: list[Schedule | Clocks | Deliveries] = [schedule]

@@ -290,3 +290,30 @@ AS $$
 $$;
 REVOKE ALL ON FUNCTION lane_keep_fact_v1 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION lane_keep_fact_v1 TO clawback_app;
+
+-- Payer details sealed anew, where they still are what was opened. Their books' head rows are
+-- locked as by a batch, so that no lane writes back what it loaded before.
+CREATE OR REPLACE FUNCTION lane_reseal_payer_details_v1(
+    p_shard integer, p_claims text[], p_known text[], p_sealed text[]
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM heads AS h
+    WHERE h.shard = p_shard AND h.book_id IN (
+        SELECT c.book_id FROM claims AS c
+        WHERE c.shard = p_shard AND c.claim_id = ANY (p_claims)
+    )
+    ORDER BY h.book_id
+    FOR UPDATE;
+    UPDATE claims AS c
+    SET payer_details = jsonb_set(c.payer_details::jsonb, '{sealed}', to_jsonb(n.sealed))::json
+    FROM unnest(p_claims, p_known, p_sealed) AS n (claim_id, known, sealed)
+    WHERE c.shard = p_shard AND c.claim_id = n.claim_id
+        AND c.payer_details ->> 'sealed' = n.known;
+END
+$$;
+REVOKE ALL ON FUNCTION lane_reseal_payer_details_v1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lane_reseal_payer_details_v1 TO clawback_app;
