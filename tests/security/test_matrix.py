@@ -70,6 +70,12 @@ sandbox:use DELETE /sandbox/faults
 BODIES: Final[dict[str, dict[str, Any]]] = {
     "POST /payments/{id}/refund": {"amount": 1},
     "POST /payments/{id}/simulate": {"action": "processing"},
+    "POST /claims/{id}/reject": {"reason": "no"},
+    "POST /claims/{id}/payer-details": {
+        "rail": "spei",
+        "holderName": "A B",
+        "account": "999180000000100177",
+    },
 }
 """What is sent; `{}` for every other call with a body."""
 OWN: Final = {
