@@ -3,7 +3,9 @@
 It guarantees that an answer is read under a byte cap and a deadline, that nothing is ever
 decompressed, followed or sent twice, and that an answer whose end is not marked (no length, no
 last chunk, a cut) is never taken for a whole one. `exchange` is the only place where a byte of a
-request leaves, so whoever did not get that far knows that nothing was sent.
+request leaves, so whoever did not get that far knows that nothing was sent. Where only the status
+counts (`only_status`), a body that ends with the connection is whole, and its coding is nobody's
+business: it is counted and thrown away.
 """
 
 import asyncio
@@ -43,9 +45,10 @@ Ending = Reply | NotSent | Lost
 class Connection(asyncio.Protocol):
     """A connection that carries one exchange after another, never two at once."""
 
-    def __init__(self, body_cap: int) -> None:
+    def __init__(self, body_cap: int, *, only_status: bool = False) -> None:
         """`body_cap`: bytes of an answer's body above which it is dropped."""
         self._body_cap = body_cap
+        self._only_status = only_status
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[Ending] | None = None
@@ -55,6 +58,8 @@ class Connection(asyncio.Protocol):
         self._deadline = 0.0
         self._heard_at = 0.0
         self.idle_since = 0.0
+        self.address = ""
+        """Where it leads, as dialled."""
         self._forget_answer()
 
     @property
@@ -115,6 +120,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._is_whole = False
+        self._ends_with_connection = False
 
     def _finish(self, ending: Ending) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -126,6 +132,10 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         self._finish(Lost(reason))
 
+    @property
+    def _is_encoded(self) -> bool:
+        return self._headers.get("content-encoding", "identity") != "identity"
+
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -135,6 +145,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End the exchange under way: the answer will not come."""
         self._transport = None
+        if exc is None and self._ends_with_connection:
+            self._finish(Reply(self._parser.get_status_code(), self._headers, b""))
         self._finish(Lost("reset" if exc is not None else "cut"))
 
     def data_received(self, data: bytes) -> None:
@@ -163,12 +175,18 @@ class Connection(asyncio.Protocol):
         else:
             self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
+    def on_headers_complete(self) -> None:
+        """Note whether the answer says where it ends."""
+        self._ends_with_connection = self._only_status and not (
+            {"content-length", "transfer-encoding"} & self._headers.keys()
+        )
+
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body, within the cap."""
         self._body_bytes += len(body)
         if self._body_bytes > self._body_cap:
             self._abandon("too_large")
-        else:
+        elif not self._only_status:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
@@ -176,7 +194,7 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status < 200:  # noqa: PLR2004 - the first final status
             self._forget_answer()
-        elif self._headers.get("content-encoding", "identity") != "identity":
+        elif self._is_encoded and not self._only_status:
             self._abandon("encoded")
         else:
             self._is_whole = True

@@ -28,7 +28,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The parameters that every list takes. `from_` includes its time, `to` excludes it."""
 
     limit: int = DEFAULT_LIMIT
-    offset: int = 0
+    offset: int | None = None
     after: str | None = None
     from_: datetime | None = msgspec.field(default=None, name="from")
     to: datetime | None = None
@@ -59,13 +59,10 @@ class Pagination(msgspec.Struct, frozen=True):
 
 def read_page(query: ListQuery) -> Page | Refused:
     """The page that is asked for. Refuses an offset above 10,000, and one beside a cursor."""
-    for name in ("from_", "to"):
-        at = getattr(query, name)
-        if at is not None and at.tzinfo is None:
-            return ParameterRefused(param=name.rstrip("_"))
-    if query.offset > MAX_OFFSET or (query.after is not None and query.offset != 0):
+    offset = query.offset or 0
+    if offset > MAX_OFFSET or (query.after is not None and query.offset is not None):
         return ParameterRefused(param="offset")
-    return Page(min(max(query.limit, 1), MAX_LIMIT), max(query.offset, 0), query.after)
+    return Page(min(max(query.limit, 1), MAX_LIMIT), max(offset, 0), query.after)
 
 
 def paginate(page: Page, total: int | None, last_id: str | None, *, has_more: bool) -> Pagination:

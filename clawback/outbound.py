@@ -22,10 +22,15 @@ from clawback.connection import Connection, Ending, Lost, NotSent
 
 BODY_CAP: Final = 65_536
 _KEEP_IDLE_SECONDS: Final = 30.0
+_KEEP_STRANGERS_SECONDS: Final = 1.0
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+", re.ASCII)
 _VALUE: Final = re.compile(r"[\x20-\x7e]*", re.ASCII)
 
 Resolver = Callable[[str, int], Awaitable[str]]
+
+
+class AddressRefused(OSError):
+    """A resolver found an address that must not be dialled."""
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -86,8 +91,12 @@ class Outbound:
         body_cap: int = BODY_CAP,
         resolver: Resolver = resolve_any,
         tls: ssl.SSLContext | None = None,
+        to_strangers: bool = False,
     ) -> None:
         """`connections`: at most so many at once; `tls`: other trusted roots, never fewer checks.
+
+        `to_strangers`: each call resolves its address anew and uses an open connection only if it
+        leads there; of an answer only the status counts.
 
         Bug: a TLS context that does not check certificates or names.
         """
@@ -95,6 +104,8 @@ class Outbound:
         self._timeouts = timeouts or Timeouts()
         self._body_cap = body_cap
         self._resolver = resolver
+        self._to_strangers = to_strangers
+        self._keep_seconds = _KEEP_STRANGERS_SECONDS if to_strangers else _KEEP_IDLE_SECONDS
         self._slots = asyncio.Semaphore(connections)
         self._idle: list[Connection] = []
         self._tls = (tls or ssl.create_default_context()) if origin.scheme == "https" else None
@@ -126,11 +137,15 @@ class Outbound:
 
     async def close(self) -> None:
         """Drop the idle connections."""
+        self.drop_idle()
+
+    def drop_idle(self) -> None:
+        """The same, at once."""
         while self._idle:
             self._idle.pop().close()
 
     async def _exchange(self, request: bytes, deadline: float) -> Ending:
-        connection = self._take_idle() or await self._connect(deadline)
+        connection = await self._open(deadline)
         if isinstance(connection, NotSent):
             return connection
         ending = await connection.exchange(
@@ -144,20 +159,29 @@ class Outbound:
             self._idle.append(connection)
         return ending
 
-    def _take_idle(self) -> Connection | None:
-        """An open connection, the latest used first: a stale one is a doubtful call."""
+    def _take_idle(self, address: str | None = None) -> Connection | None:
+        """An open connection, the latest used first: a stale one is a doubtful call.
+
+        `address`: only one that leads there.
+        """
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_usable and monotonic() - connection.idle_since < _KEEP_IDLE_SECONDS:
+            is_fresh = monotonic() - connection.idle_since < self._keep_seconds
+            if connection.is_usable and is_fresh and address in {None, connection.address}:
                 return connection
             connection.close()
         return None
 
-    async def _connect(self, deadline: float) -> Connection | NotSent:
+    async def _open(self, deadline: float) -> Connection | NotSent:
+        connection = None if self._to_strangers else self._take_idle()
+        if connection is not None:
+            return connection
         seconds = min(self._timeouts.connect, deadline - monotonic())
         try:
             async with asyncio.timeout(seconds):
                 return await self._dial()
+        except AddressRefused:
+            return NotSent("address_refused")
         except TimeoutError:
             return NotSent("connect_timeout")
         except ssl.SSLCertVerificationError:
@@ -167,13 +191,17 @@ class Outbound:
 
     async def _dial(self) -> Connection:
         address = await self._resolver(self._origin.host, self._origin.port)
+        known = self._take_idle(address) if self._to_strangers else None
+        if known is not None:
+            return known
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(self._body_cap),
+            lambda: Connection(self._body_cap, only_status=self._to_strangers),
             address,
             self._origin.port,
             ssl=self._tls,
             server_hostname=self._origin.host if self._tls is not None else None,
         )
+        connection.address = address
         return connection
 
     def _written(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes:

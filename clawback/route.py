@@ -128,6 +128,10 @@ class Services(Protocol):
         """What secrets are sealed with, or None if the operator has set up no key."""
         ...
 
+    def egress(self) -> object:
+        """What checks addresses that callers give; see `egress.Egress`."""
+        ...
+
     def public_url(self) -> str:
         """Where others reach this service: scheme, host and port."""
         ...

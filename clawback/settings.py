@@ -41,10 +41,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sandbox_secret_file: Path | None = None
     sandbox_notice_secret_file: Path | None = None
     seal_key_file: Path | None = None
+    allow_loopback_webhooks: bool = False
+    """Development only: webhooks of test books may go to http on loopback."""
     metrics_token_file: Path | None = None
     log_level: str = "info"
     access_log: bool = False
     worker_concurrency: int = 64
+    delivery_concurrency: int = 256
+    """Webhooks that one worker sends at once."""
     readers: int = 8
     lanes: int = 1
     """Lanes in this process; 0 is one for each shard, at most four. See docs/decisions/0005."""

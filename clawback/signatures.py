@@ -19,16 +19,18 @@ _UNIX_SECONDS: Final = re.compile(r"[0-9]{1,11}", re.ASCII)
 Verdict = Literal["valid", "invalid_signature", "stale_timestamp"]
 
 
-def signed_headers(secret: str, *, message_id: str, at: datetime, body: bytes) -> dict[str, str]:
-    """The three headers that let a receiver check these bytes.
+def signed_headers(*secrets: str, message_id: str, at: datetime, body: bytes) -> dict[str, str]:
+    """The three headers that let a receiver check these bytes, signed with each of the secrets.
 
-    `secret`: `whsec_` and base64. `at`: real time. Bug: a body that is not UTF-8.
+    `secrets`: `whsec_` and base64. `at`: real time. Bug: a body that is not UTF-8.
     """
     at_utc = at.astimezone(UTC)  # the library replaces the zone instead of converting
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(int(at_utc.timestamp())),
-        "webhook-signature": Webhook(secret).sign(message_id, at_utc, body.decode()),
+        "webhook-signature": " ".join(
+            Webhook(secret).sign(message_id, at_utc, body.decode()) for secret in secrets
+        ),
     }
 
 

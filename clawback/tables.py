@@ -22,9 +22,11 @@ from clawback.claims import fold as claims_fold
 from clawback.claims import model as claims_model
 from clawback.claims import wire as claims_wire
 from clawback.db import pool, queries
+from clawback.egress import Egress
 from clawback.errors import Refused
 from clawback.ids import Mint
 from clawback.lanes.command import Command
+from clawback.lanes.endpoints import Endpoint
 from clawback.lanes.lanes import Lanes
 from clawback.lanes.records import Claim, Payment
 from clawback.lanes.working import Rules
@@ -32,12 +34,16 @@ from clawback.merchants import api as merchants_api
 from clawback.payments import api as payments_api
 from clawback.payments import model as payments_model
 from clawback.payments import wire as payments_wire
-from clawback.providers.port import Provider
+from clawback.providers.port import Provider, Sandbox
 from clawback.providers.sandbox import SandboxProvider
 from clawback.route import Answer, BookRef, IdempotencyKey, ProviderAccount, Route
 from clawback.seal import Seal, SealFile
 from clawback.settings import Settings
+from clawback.simulation import api as simulation_api
+from clawback.simulation import model as simulation_model
 from clawback.webhooks import api as webhooks_api
+from clawback.webhooks import model as webhooks_model
+from clawback.webhooks import wire as webhooks_wire
 
 if TYPE_CHECKING:
     from asyncpg import Pool
@@ -56,13 +62,16 @@ RULES: Final = Rules(
         **claims_model.DECIDE,
         **claims_ending.DECIDE,
         **claims_fold.DECIDE,
+        **webhooks_model.DECIDE,
         **claims_decisions.DECIDE,
         **claims_details.DECIDE,
         **claims_batches.DECIDE,
+        **simulation_model.DECIDE,
     },
     render={
         Payment: payments_wire.render_event_object,
         Claim: claims_wire.render_claim_row,
+        Endpoint: webhooks_wire.render_event_object,
     },
 )
 
@@ -72,6 +81,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *balances_api.ROUTES,
     *webhooks_api.ROUTES,
     *merchants_api.ROUTES,
+    *simulation_api.ROUTES,
 )
 
 Accounts = Mapping[tuple[str, str], ProviderAccount]
@@ -87,6 +97,7 @@ class Runtime:
         pools: "tuple[Pool, Pool]",
         accounts: Accounts,
         seal: SealFile | None,
+        egress: Egress,
         public_url: str,
     ) -> None:
         """Made by `running`. `pools`: of readers, of writers."""
@@ -95,6 +106,7 @@ class Runtime:
         self._readers, self._writers = pools
         self._accounts = accounts
         self._seal = seal
+        self._egress = egress
         self._public_url = public_url
 
     async def submit(
@@ -120,6 +132,10 @@ class Runtime:
         """What secrets are sealed with, or None if the operator has set up no key."""
         return None if self._seal is None else self._seal()
 
+    def egress(self) -> Egress:
+        """What checks addresses that callers give, and posts to them."""
+        return self._egress
+
     def public_url(self) -> str:
         """Where others reach this service."""
         return self._public_url
@@ -131,6 +147,20 @@ class Runtime:
     def provider_account(self, name: str, account: str) -> ProviderAccount | None:
         """The account, or None if the operator set none up."""
         return self._accounts.get((name, account))
+
+    def sandboxes(self) -> tuple[Sandbox, ...]:
+        """The adapters of test accounts, which can be told what to do."""
+        return tuple(
+            cast("Sandbox", account.adapter)
+            for account in self._accounts.values()
+            if account.mode == "test"
+        )
+
+
+def _egress(settings: Settings) -> Egress:
+    if settings.allow_loopback_webhooks:
+        log.warning("loopback_webhooks_allowed", advice="for development: test books only")
+    return Egress(allow_loopback=settings.allow_loopback_webhooks)
 
 
 def _accounts(settings: Settings) -> Accounts:
@@ -177,10 +207,12 @@ async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
         allow_unsafe=settings.allow_unsafe_database,
     )
     lanes.start()
+    egress = _egress(settings)
     try:
         url = settings.public_url or f"http://{settings.host}:{settings.port}"
-        yield Runtime(lanes, (readers, writers), _accounts(settings), seal, url.rstrip("/"))
+        yield Runtime(lanes, (readers, writers), _accounts(settings), seal, egress, url.rstrip("/"))
     finally:
         await lanes.drain(settings.drain_seconds)
+        await egress.close()
         await readers.close()
         await writers.close()

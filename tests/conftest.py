@@ -19,6 +19,7 @@ import pytest
 
 from clawback.db.embedded import EmbeddedPostgres
 from tests.holder import TEMPLATE, used
+from tests.support.trees import Tree
 
 
 @pytest.fixture(scope="session")
@@ -89,3 +90,14 @@ def module_database(server: EmbeddedPostgres) -> Iterator[str]:
             yield dsn
         finally:
             runner.run(holding.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
+    """A whole `clawback dev`; tests that look at totals open books of their own in it."""
+    tree = Tree(tmp_path_factory.mktemp("served") / "data")
+    try:
+        yield tree
+        tree.audit()
+    finally:
+        tree.close()

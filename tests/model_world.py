@@ -354,6 +354,7 @@ def _check_events(world: World) -> None:
     for number, notice in enumerate(world.notices, start=1):
         assert notice.number == number, "E1: events numbered without a gap"
         subject = notice.subject
+        assert isinstance(subject, Payment | Claim), "no command of this model is about an endpoint"
         name = subject.claim_id if isinstance(subject, Claim) else subject.payment_id
         if notice.version is not None:
             versions.setdefault(name, []).append(notice.version)

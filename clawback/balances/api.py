@@ -4,7 +4,8 @@ Reads only; every figure of one answer is of one moment. Amounts are signed, cre
 major units with as many decimals as the books keep.
 """
 
-from typing import Final
+import re
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -13,14 +14,19 @@ from clawback.currencies import book_exponent
 from clawback.db import queries
 from clawback.errors import Refused
 from clawback.ledger import accounts as a
-from clawback.lists import ListQuery, Pagination, paginate, read_page
+from clawback.lists import ListQuery, Pagination, ParameterRefused, paginate, read_page
 from clawback.money import major, usd
-from clawback.route import Answer, Call, NoBody, NoQuery, Route
+from clawback.route import Answer, BookRef, Call, NoBody, NoQuery, Route
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
 
 SQL: Final = queries.load(__package__, "queries.sql")
 
 _ENCODER: Final = msgspec.json.Encoder()
 _BALANCES: Final = msgspec.json.Decoder(dict[str, int])
+_DIGITS: Final = re.compile("[0-9a-z]{4}|[1-9a-z][0-9a-z]{4,11}", re.ASCII)
+"""How an entry's id writes its height: one way each, and below 2^63."""
 _LEGS: Final = msgspec.json.Decoder(list[tuple[str, str, int, int, int]])
 
 
@@ -203,9 +209,15 @@ def _height(entry_id: str, book_id: str) -> int:
     """The height that an entry's id names; 0 for what cannot be one of this book's."""
     tail = book_id[3:]
     digits = entry_id.removeprefix("ent_").removesuffix(tail)
-    if f"ent_{digits}{tail}" != entry_id or not digits.isalnum() or not digits.isascii():
+    if f"ent_{digits}{tail}" != entry_id or _DIGITS.fullmatch(digits) is None:
         return 0
-    return int(digits, 36) if len(digits) <= 12 else 0  # noqa: PLR2004 - below 2^63
+    return int(digits, 36)
+
+
+async def _exists(connection: "PoolConnectionProxy", book: BookRef, height: int) -> bool:
+    """Whether the book has an entry of this height."""
+    found = await SQL.find_height(connection, shard=book.shard, book_id=book.book_id, height=height)
+    return found is not None
 
 
 async def list_entries(call: Call[NoBody, EntriesQuery]) -> Answer | Refused:
@@ -214,6 +226,7 @@ async def list_entries(call: Call[NoBody, EntriesQuery]) -> Answer | Refused:
     page = read_page(query)
     if isinstance(page, Refused):
         return page
+    before = None if page.after is None else _height(page.after, book_id)
     filters = {
         "shard": call.book.shard,
         "book_id": book_id,
@@ -229,11 +242,13 @@ async def list_entries(call: Call[NoBody, EntriesQuery]) -> Answer | Refused:
         rows = await SQL.list_entries(
             connection,
             **filters,
-            before_height=None if page.after is None else _height(page.after, book_id),
+            before_height=before,
             limit=page.limit + 1,
             offset=page.offset,
         )
         total = (await SQL.count_entries(connection, **filters))["total"] if page.counts else None
+        if before is not None and not await _exists(connection, call.book, before):
+            return ParameterRefused(param="after")
     entries = [
         EntryWire(
             row["entry_id"],

@@ -84,3 +84,8 @@ FROM (
         AND ($9::timestamptz IS NULL OR e.created_at < $9)
     LIMIT 10001
 ) AS few;
+
+-- name: find_height :maybe (shard, book_id, height)
+SELECT e.height
+FROM entries AS e
+WHERE e.shard = $1 AND e.book_id = $2 AND e.height = $3;

@@ -66,6 +66,8 @@ async def receive(call: ProviderCall) -> Answer | Refused:
             return await _refund_notice(call, noticed)
         case port.ChargeNotice():
             return await _charge_notice(call, noticed)
+        case port.DisputeNotice():
+            return await _dispute_notice(call, noticed)
         case port.OtherNotice():
             return RECEIVED
 
@@ -119,6 +121,24 @@ async def _charge_notice(call: ProviderCall, notice: port.ChargeNotice) -> Answe
     return await call.services.submit(
         _book(row), msgspec.structs.replace(command, fact=fact), _received
     )
+
+
+async def _dispute_notice(call: ProviderCall, notice: port.DisputeNotice) -> Answer | Refused:
+    ours = port.parse_charge_reference(notice.charge_reference)
+    if ours is None:
+        return RECEIVED
+    payment_id, shard = ours
+    fact = _fact(call, notice.id, f"dispute.{notice.status}", notice.case, payment_id)
+    fact = msgspec.structs.replace(
+        fact,
+        amount_minor=notice.amount_minor,
+        currency=notice.currency,
+        provider_reference=notice.case,
+        rail_reference=notice.rail_reference,
+        reason=notice.reason,
+        effective_at=notice.at,
+    )
+    return await _keep(call, shard, fact)
 
 
 def _received(_: object) -> Answer:

@@ -17,8 +17,8 @@ from clawback.db import queries
 from clawback.errors import NotFound, Refused
 from clawback.ids import ClaimId, is_well_formed
 from clawback.lanes.records import Claim
-from clawback.lists import ListQuery, Pagination, paginate, read_page
-from clawback.route import Answer, BookRef, Call, NoBody, NoQuery, Route, Services
+from clawback.lists import ListQuery, Pagination, ParameterRefused, paginate, read_page
+from clawback.route import Answer, BookRef, Call, NoBody, NoQuery, QueryT, Route, Services
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -120,19 +120,22 @@ def render_changed(changed: Changed, mode: str, before: History) -> bytes:
     return render_claim(changed.claim, mode, after)
 
 
-async def read(call: Call[NoBody, NoQuery]) -> Answer | Refused:
-    """GET /claims/{id}: the claim with its whole history."""
-    claim_id = call.path["id"]
+async def _find(call: Call[NoBody, QueryT], claim_id: str) -> Claim | None:
     if not is_well_formed(claim_id, "CLM-"):
-        return NotFound()
+        return None
     async with call.services.reader() as connection:
         row = await SQL.find_claim(
             connection, shard=call.book.shard, book_id=call.book.book_id, claim_id=claim_id
         )
-    if row is None:
+    return None if row is None else _ROW.decode(row["row"])
+
+
+async def read(call: Call[NoBody, NoQuery]) -> Answer | Refused:
+    """GET /claims/{id}: the claim with its whole history."""
+    claim = await _find(call, call.path["id"])
+    if claim is None:
         return NotFound()
-    history = await read_history(call.services, call.book, ClaimId(claim_id))
-    claim = _ROW.decode(row["row"])
+    history = await read_history(call.services, call.book, claim.claim_id)
     link = make_link(call.services, claim)
     return Answer(200, render_claim(claim, call.book.mode, history, link))
 
@@ -180,6 +183,8 @@ async def list_claims(call: Call[NoBody, ClaimsQuery]) -> Answer | Refused:
             connection, **filters, after_id=page.after, limit=page.limit + 1, offset=page.offset
         )
         total = (await SQL.count_claims(connection, **filters))["total"] if page.counts else None
+    if not rows and page.after is not None and await _find(call, page.after) is None:
+        return ParameterRefused(param="after")
     claims = [_ROW.decode(row["row"]) for row in rows[: page.limit]]
     shown = ClaimList(
         [row_fields(one, call.book.mode, make_link(call.services, one)) for one in claims],

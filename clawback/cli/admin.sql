@@ -171,6 +171,22 @@ FOR UPDATE;
 SELECT current_setting('max_connections')::integer
     - current_setting('superuser_reserved_connections')::integer AS connections;
 
+-- name: sealed_endpoints :many ()
+SELECT shard, book_id, endpoint_id, sealed_secret, sealed_previous
+FROM endpoints
+WHERE removed_at IS NULL;
+
+-- name: reseal_endpoint :exec (shard, endpoint_id, known, secret, previous)
+SELECT lane_reseal_endpoint_v1($1, $2, $3, $4, $5);
+
+-- name: sealed_answers :many (routes)
+SELECT shard, book_id, route, key, body
+FROM idempotency_keys
+WHERE route = ANY ($1::text[]) AND body IS NOT NULL;
+
+-- name: reseal_answer :exec (shard, book_id, route, key, known, body)
+SELECT lane_reseal_answer_v1($1, $2, $3, $4, $5, $6);
+
 -- name: sealed_payer_details :many (after_shard, after_claim, limit)
 SELECT c.shard, c.claim_id, c.book_id, c.payer_details ->> 'sealed' AS sealed
 FROM claims AS c

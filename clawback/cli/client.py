@@ -5,6 +5,8 @@ request id, and what to do about it. A key is sent over TLS or to this machine o
 setting of the environment is read.
 """
 
+import base64
+import hmac
 import http.client
 import ssl
 from collections.abc import Mapping
@@ -97,6 +99,20 @@ class Client:
         """Ask for something; `key`: the idempotency key. Raises: Stop like `get`."""
         return self._call("POST", path, body=msgspec.json.encode(body), key=key)
 
+    def patch(self, path: str, body: Mapping[str, object]) -> Reply:
+        """Change something. Raises: Stop like `get`."""
+        return self._call("PATCH", path, body=msgspec.json.encode(body))
+
+    def delete(self, path: str) -> Reply:
+        """Take something away. Raises: Stop like `get`."""
+        return self._call("DELETE", path)
+
+    def derived(self, purpose: str) -> str:
+        """32 bytes in base64 that only who has the key can make; the same each time."""
+        key = (self._key or "").encode()
+        made = hmac.digest(key, f"clawback:{purpose}".encode(), "sha256")
+        return base64.b64encode(made).decode()
+
     def post_csv(
         self, path: str, body: bytes, *, key: str | None, query: Mapping[str, object]
     ) -> Reply:
@@ -126,7 +142,7 @@ class Client:
         headers = {"accept": "application/json"}
         if self._key is not None:
             headers["authorization"] = f"Bearer {self._key}"
-        if method != "GET":
+        if body:
             headers["content-type"] = media
         if key is not None:
             headers["idempotency-key"] = key

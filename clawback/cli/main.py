@@ -28,7 +28,9 @@ COMMANDS: Final = {
     "refunds": "Give money back, also by the file; list what was given back.",
     "claims": "List, show and decide claims.",
     "balance": "Show a book's balance.",
-    "events": "List what happened, oldest first.",
+    "events": "List what happened, oldest first; send it again.",
+    "webhooks": "Endpoints that are told of events; their deliveries.",
+    "listen": "Forward events to a local server as they happen.",
     "audit": "Prove that the books are right.",
     "bench": "Measure against a hand-written control.",
 }

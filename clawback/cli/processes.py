@@ -7,7 +7,7 @@ a supervisor that starts the process again and again should find that sentence i
 import os
 from collections.abc import Mapping
 
-from clawback import logs
+from clawback import logs, seal
 from clawback.cli.output import Stop
 from clawback.cli.session import explained
 from clawback.db import migrate, pool
@@ -24,6 +24,11 @@ def prepare(given: Mapping[str, str]) -> Settings:
         advice = "Set DATABASE_URL to postgresql://user:password@host/name, or use `clawback dev`."
         raise Stop("there is no database to work on", advice)
     logs.configure(settings.log_level)
+    if settings.seal_key_file is not None:
+        try:
+            seal.load(settings.seal_key_file)
+        except seal.SealBroken as error:
+            raise Stop(str(error), "`clawback providers make-key` makes one.") from error
     try:
         explained(lambda: _check(settings))
     except pool.UnfitServer as error:

@@ -83,7 +83,10 @@ def list_accounts(database: Database) -> None:
 @app.command("rotate-key")
 @with_database
 def rotate_key(database: Database, key_file: KeyFile) -> None:
-    """Make a new sealing key and seal every secret anew with it; the old key is then forgotten."""
+    """Make a new sealing key and seal every secret anew with it; the old key is then forgotten.
+
+    Processes that run read the file again when they next need it.
+    """
     from clawback import seal  # noqa: PLC0415 - loaded only when used
     from clawback.cli import vault  # noqa: PLC0415 - the same
 
@@ -99,7 +102,7 @@ def rotate_key(database: Database, key_file: KeyFile) -> None:
     if database.as_json:
         show_json({"resealed": count})
     else:
-        say(f"sealed {count} accounts anew; restart the processes that read {key_file}")
+        say(f"sealed the secrets of {count} accounts and endpoints anew")
 
 
 def _seal(key_file: Path) -> "Seal":

@@ -249,6 +249,7 @@ def settings_of(data: Path, database: str, sandbox: str) -> dict[str, str]:
         "CLAWBACK_SANDBOX_SECRET_FILE": str(data / "sandbox" / "secret"),
         "CLAWBACK_SANDBOX_NOTICE_SECRET_FILE": str(data / "sandbox" / "notice-secret"),
         "CLAWBACK_SEAL_KEY_FILE": str(data / SEAL_KEY),
+        "CLAWBACK_ALLOW_LOOPBACK_WEBHOOKS": "1",
     }
 
 

@@ -1,10 +1,10 @@
-"""Provider accounts in the database: their secrets go in sealed and never come out to a screen.
+"""Secrets in the database: they go in sealed and never come out to a screen.
 
-Each secret is bound to its account and its use, so a sealed value that is copied to another row
-does not open.
+Each secret is bound to its account or endpoint and its use, so a sealed value that is copied to
+another row does not open.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -12,10 +12,13 @@ from clawback import clock
 from clawback.cli.output import Stop
 from clawback.cli.register import SQL, Fields, shown
 from clawback.cli.resealing import reseal_payer_details
-from clawback.seal import Seal, SealBroken, of_provider
+from clawback.seal import Seal, SealBroken, of_answer, of_endpoint, of_provider
 
 if TYPE_CHECKING:
     from asyncpg import Connection
+
+SECRET_ROUTES: Final = ("POST /webhooks", "POST /webhooks/{id}/rotate-secret")
+"""Whose answers hold a secret, and are kept sealed under an idempotency key."""
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -61,12 +64,13 @@ async def list_accounts(session: "Connection") -> list[Fields]:
 
 
 async def reseal(session: "Connection", seal: Seal) -> int:
-    """Seal every secret anew with the newest key; returns how many accounts there are.
+    """Seal every secret anew with the newest key; returns of how many accounts and endpoints.
 
     Raises: Stop if one does not open, with nothing changed.
     """
     await reseal_payer_details(session, seal)
     async with session.transaction():
+        endpoints = await _reseal_endpoints(session, seal)
         rows = await SQL.sealed_secrets(session)
         for row in rows:
             account = Account(row["provider"], row["account"], "")
@@ -83,4 +87,33 @@ async def reseal(session: "Connection", seal: Seal) -> int:
                 sealed_secret=seal.close(secret, about=calls),
                 sealed_notice_secret=seal.close(notice, about=notices),
             )
-        return len(rows)
+        return len(rows) + endpoints
+
+
+async def _reseal_endpoints(session: "Connection", seal: Seal) -> int:
+    """The secrets of webhook endpoints, and the answers that hold one. Raises: Stop."""
+    try:
+        rows = await SQL.sealed_endpoints(session)
+        for row in rows:
+            about = of_endpoint(row["book_id"], row["endpoint_id"])
+            known, previous = row["sealed_secret"], row["sealed_previous"]
+            await SQL.reseal_endpoint(
+                session,
+                shard=row["shard"],
+                endpoint_id=row["endpoint_id"],
+                known=known,
+                secret=_anew(seal, known, about),
+                previous=None if previous is None else _anew(seal, previous, about),
+            )
+        for row in await SQL.sealed_answers(session, routes=list(SECRET_ROUTES)):
+            about = of_answer(row["book_id"], row["route"], row["key"])
+            place = {name: row[name] for name in ("shard", "book_id", "route", "key")}
+            body = _anew(seal, row["body"], about)
+            await SQL.reseal_answer(session, **place, known=row["body"], body=body)
+    except SealBroken as error:
+        raise Stop(str(error), "Rotate the secret of that endpoint, or remove it.") from error
+    return len(rows)
+
+
+def _anew(seal: Seal, sealed: str, about: str) -> str:
+    return seal.close_text(seal.open_text(sealed, about=about), about=about)

@@ -28,6 +28,11 @@ SECBIT_NO_SETUID_FIXUP: Final = 4
 CAPABILITY_VERSION_3: Final = 0x20080522
 
 
+ALLOCATOR: Final = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "33554432"}
+"""A batch's text is larger than what glibc maps anew by default: its pages would be returned to
+the system and faulted in again with each batch. Elsewhere than on glibc it means nothing."""
+
+
 class EmbeddedError(Exception):
     """The embedded server cannot run; the message says what to do."""
 
@@ -94,7 +99,7 @@ class Account:
 
     def environment(self) -> dict[str, str]:
         """Nothing of ours but the search path: PG… variables would change the server."""
-        return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+        return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", **ALLOCATOR}
 
     def enter(self) -> None:
         """Become the account, to be stopped when our starter ends, however it ends (Linux).

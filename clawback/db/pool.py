@@ -87,8 +87,8 @@ async def create_reader_pool(dsn: str, *, size: int, application_name: str) -> "
     )
 
 
-async def create_writer_pool(dsn: str, *, application_name: str) -> "Pool":
-    """A connection for the few writes that no lane owns."""
+async def create_writer_pool(dsn: str, *, application_name: str, size: int = 2) -> "Pool":
+    """Connections for the few writes that no lane owns."""
     settings = {
         **_COMMON,
         "application_name": application_name,
@@ -97,7 +97,7 @@ async def create_writer_pool(dsn: str, *, application_name: str) -> "Pool":
         "statement_timeout": "10s",
         "idle_in_transaction_session_timeout": "30s",
     }
-    return await asyncpg.create_pool(dsn, min_size=0, max_size=2, server_settings=settings)
+    return await asyncpg.create_pool(dsn, min_size=0, max_size=size, server_settings=settings)
 
 
 async def check_durability(connection: "Connection", *, allow_unsafe: bool = False) -> list[str]:

@@ -60,27 +60,23 @@ CREATE TABLE public.api_keys (
 
 CREATE TABLE public.attempts (
     shard integer NOT NULL,
-    claim_id text NOT NULL COLLATE pg_catalog."C",
+    claim_id character varying(64) NOT NULL COLLATE pg_catalog."C",
     number integer NOT NULL,
-    book_id text NOT NULL COLLATE pg_catalog."C",
-    attempt_id text NOT NULL COLLATE pg_catalog."C",
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
+    attempt_id character varying(64) NOT NULL COLLATE pg_catalog."C",
     operation text NOT NULL COLLATE pg_catalog."C",
     generation integer NOT NULL,
-    proof text COLLATE pg_catalog."C",
-    provider text NOT NULL COLLATE pg_catalog."C",
-    provider_account text NOT NULL COLLATE pg_catalog."C",
-    reference text NOT NULL COLLATE pg_catalog."C",
+    proof character varying(64) COLLATE pg_catalog."C",
+    provider character varying(32) NOT NULL COLLATE pg_catalog."C",
+    provider_account character varying(32) NOT NULL COLLATE pg_catalog."C",
+    reference character varying(35) NOT NULL COLLATE pg_catalog."C",
     amount_minor bigint NOT NULL,
-    currency text NOT NULL COLLATE pg_catalog."C",
+    currency character varying(3) NOT NULL COLLATE pg_catalog."C",
     outcome text COLLATE pg_catalog."C",
-    provider_reference text COLLATE pg_catalog."C",
+    provider_reference character varying(128) COLLATE pg_catalog."C",
     lease_until timestamp with time zone NOT NULL,
     started_at timestamp with time zone NOT NULL,
     ended_at timestamp with time zone,
-    CONSTRAINT attempts_lengths CHECK (((length(claim_id) <= 64) AND (length(book_id) <= 32) AND
-        (length(attempt_id) <= 64) AND (length(proof) <= 64) AND (length(provider) <= 32) AND
-        (length(provider_account) <= 32) AND (length(reference) <= 35) AND (length(currency) = 3)
-        AND (length(provider_reference) <= 128))),
     CONSTRAINT attempts_numbers CHECK (((number >= 1) AND (generation >= 0) AND (amount_minor >
         0))),
     CONSTRAINT attempts_operation CHECK ((operation = ANY (ARRAY['refund'::text, 'lookup'::text]))),
@@ -125,14 +121,14 @@ CREATE TABLE public.books (
 
 CREATE TABLE public.claims (
     shard integer NOT NULL,
-    claim_id text NOT NULL COLLATE pg_catalog."C",
-    book_id text NOT NULL COLLATE pg_catalog."C",
-    payment_id text NOT NULL COLLATE pg_catalog."C",
-    shop_id text NOT NULL COLLATE pg_catalog."C",
+    claim_id character varying(17) NOT NULL COLLATE pg_catalog."C",
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
+    payment_id character varying(17) NOT NULL COLLATE pg_catalog."C",
+    shop_id character varying(64) NOT NULL COLLATE pg_catalog."C",
     kind text NOT NULL COLLATE pg_catalog."C",
     status text NOT NULL COLLATE pg_catalog."C",
-    pending_reason text COLLATE pg_catalog."C",
-    resolution text COLLATE pg_catalog."C",
+    pending_reason character varying(32) COLLATE pg_catalog."C",
+    resolution character varying(32) COLLATE pg_catalog."C",
     version integer NOT NULL,
     round integer NOT NULL,
     amount_minor bigint NOT NULL,
@@ -151,18 +147,18 @@ CREATE TABLE public.claims (
     payable_usd_e4 bigint NOT NULL,
     freezes integer NOT NULL,
     sources json NOT NULL,
-    reason text,
-    reason_code text,
+    reason character varying(500),
+    reason_code character varying(64),
     approval_required boolean NOT NULL,
-    approved_by text,
+    approved_by character varying(160),
     approved_at timestamp with time zone,
-    requested_by text NOT NULL,
+    requested_by character varying(160) NOT NULL,
     needs_review boolean NOT NULL,
-    review_reason text,
-    provider text NOT NULL COLLATE pg_catalog."C",
-    provider_account text NOT NULL COLLATE pg_catalog."C",
-    provider_reference text COLLATE pg_catalog."C",
-    rail_reference text COLLATE pg_catalog."C",
+    review_reason character varying(500),
+    provider character varying(32) NOT NULL COLLATE pg_catalog."C",
+    provider_account character varying(32) NOT NULL COLLATE pg_catalog."C",
+    provider_reference character varying(128) COLLATE pg_catalog."C",
+    rail_reference character varying(128) COLLATE pg_catalog."C",
     generation integer NOT NULL,
     attempts integer NOT NULL,
     provider_state text COLLATE pg_catalog."C",
@@ -173,7 +169,7 @@ CREATE TABLE public.claims (
     evidence_due_at timestamp with time zone,
     evidence_submitted_at timestamp with time zone,
     expected_by timestamp with time zone,
-    related_claim_id text COLLATE pg_catalog."C",
+    related_claim_id character varying(64) COLLATE pg_catalog."C",
     due_at timestamp with time zone,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
@@ -190,18 +186,11 @@ CREATE TABLE public.claims (
         (payable_usd_e4 >= 0) AND (released_usd_e4 >= 0) AND ((released_minor >= 0) AND
         (released_minor <= amount_minor)) AND ((frozen_usd_e4 + missing_usd_e4) <= amount_usd_e4)
         AND (payable_usd_e4 <= amount_usd_e4) AND (released_usd_e4 <= amount_usd_e4))),
-    CONSTRAINT claims_currency_form CHECK ((length(currency) = 3)),
+    CONSTRAINT claims_currency_form CHECK ((octet_length(currency) = 3)),
     CONSTRAINT claims_excess CHECK ((((excess_minor >= 0) AND (excess_minor <= amount_minor)) AND
         ((excess_usd_e4 >= 0) AND (excess_usd_e4 <= amount_usd_e4)))),
     CONSTRAINT claims_kind CHECK ((kind = ANY (ARRAY['user_dispute'::text, 'inquiry'::text,
         'chargeback'::text, 'med'::text]))),
-    CONSTRAINT claims_lengths CHECK (((length(claim_id) = 17) AND (length(book_id) <= 32) AND
-        (length(payment_id) = 17) AND (length(shop_id) <= 64) AND (length(pending_reason) <= 32) AND
-        (length(resolution) <= 32) AND (length(reason) <= 500) AND (length(reason_code) <= 64) AND
-        (length(approved_by) <= 160) AND (length(requested_by) <= 160) AND (length(review_reason) <=
-        500) AND (length(provider) <= 32) AND (length(provider_account) <= 32) AND
-        (length(provider_reference) <= 128) AND (length(rail_reference) <= 128) AND
-        (length(related_claim_id) <= 64))),
     CONSTRAINT claims_numbers CHECK (((version >= 1) AND (round >= 1) AND (generation >= 0) AND
         (attempts >= 0) AND (freezes >= 0))),
     CONSTRAINT claims_principal_lengths CHECK (((length(requested_principal) <= 160) AND
@@ -212,7 +201,7 @@ CREATE TABLE public.claims (
         (ARRAY['pending'::text, 'approved'::text])))),
     CONSTRAINT claims_resolution_when_closed CHECK (((resolution IS NULL) = (status = ANY
         (ARRAY['pending'::text, 'approved'::text])))),
-    CONSTRAINT claims_self_approval CHECK ((approved_by <> requested_by)),
+    CONSTRAINT claims_self_approval CHECK (((approved_by)::text <> (requested_by)::text)),
     CONSTRAINT claims_status CHECK ((status = ANY (ARRAY['pending'::text, 'approved'::text,
         'released'::text, 'rejected'::text, 'failed'::text, 'canceled'::text, 'reversed'::text]))),
     CONSTRAINT claims_status_buckets CHECK (
@@ -228,28 +217,91 @@ CASE status
 END),
     CONSTRAINT claims_times CHECK ((((resolved_at IS NULL) = (status = 'pending'::text)) AND
         ((released_at IS NOT NULL) = (status = ANY (ARRAY['released'::text, 'reversed'::text]))))),
-    CONSTRAINT claims_two_principals CHECK ((COALESCE(approved_principal, approved_by) <>
-        COALESCE(requested_principal, requested_by)))
+    CONSTRAINT claims_two_principals CHECK ((COALESCE(approved_principal, (approved_by)::text) <>
+        COALESCE(requested_principal, (requested_by)::text)))
 )
 WITH (fillfactor='80');
 
+CREATE TABLE public.deliveries (
+    shard integer NOT NULL,
+    endpoint_id text NOT NULL COLLATE pg_catalog."C",
+    event_number bigint NOT NULL,
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    status text NOT NULL COLLATE pg_catalog."C",
+    attempts integer NOT NULL,
+    tries integer NOT NULL,
+    last_status_code integer,
+    last_error text COLLATE pg_catalog."C",
+    next_attempt_at timestamp with time zone,
+    lease_until timestamp with time zone,
+    succeeded_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT deliveries_due CHECK (((next_attempt_at IS NOT NULL) = (status = ANY
+        (ARRAY['pending'::text, 'failed'::text])))),
+    CONSTRAINT deliveries_lengths CHECK (((length(endpoint_id) <= 64) AND (length(book_id) <= 32)
+        AND (length(last_error) <= 32))),
+    CONSTRAINT deliveries_numbers CHECK (((event_number >= 1) AND (attempts >= 0) AND (tries >=
+        0))),
+    CONSTRAINT deliveries_status CHECK ((status = ANY (ARRAY['pending'::text, 'succeeded'::text,
+        'failed'::text, 'dead_letter'::text]))),
+    CONSTRAINT deliveries_status_code CHECK (((last_status_code >= 100) AND (last_status_code <=
+        999)))
+)
+WITH (fillfactor='70');
+
+CREATE TABLE public.endpoint_failures (
+    shard integer NOT NULL,
+    endpoint_id text NOT NULL COLLATE pg_catalog."C",
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    failing_since timestamp with time zone NOT NULL,
+    CONSTRAINT endpoint_failures_lengths CHECK (((length(endpoint_id) <= 64) AND (length(book_id) <=
+        32)))
+);
+
+CREATE TABLE public.endpoints (
+    shard integer NOT NULL,
+    endpoint_id text NOT NULL COLLATE pg_catalog."C",
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    url text,
+    events text[] NOT NULL,
+    description text,
+    active boolean NOT NULL,
+    disabled_reason text COLLATE pg_catalog."C",
+    from_number bigint NOT NULL,
+    sealed_secret text NOT NULL COLLATE pg_catalog."C",
+    sealed_previous text COLLATE pg_catalog."C",
+    previous_until timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    removed_at timestamp with time zone,
+    CONSTRAINT endpoints_events CHECK (((cardinality(events) >= 1) AND (cardinality(events) <=
+        32))),
+    CONSTRAINT endpoints_lengths CHECK (((length(endpoint_id) <= 64) AND (length(book_id) <= 32) AND
+        (length(url) <= 2048) AND (length(description) <= 240) AND (length(disabled_reason) <= 16)
+        AND (length(sealed_secret) <= 512) AND (length(sealed_previous) <= 512))),
+    CONSTRAINT endpoints_number CHECK ((from_number >= 0)),
+    CONSTRAINT endpoints_overlap CHECK (((sealed_previous IS NULL) = (previous_until IS NULL))),
+    CONSTRAINT endpoints_reason CHECK (((disabled_reason IS NULL) OR ((NOT active) AND
+        (disabled_reason = ANY (ARRAY['gone'::text, 'failing'::text]))))),
+    CONSTRAINT endpoints_removed CHECK (((removed_at IS NULL) OR (NOT active)))
+);
+
 CREATE TABLE public.entries (
     shard integer NOT NULL,
-    book_id text NOT NULL COLLATE pg_catalog."C",
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
     height bigint NOT NULL,
-    entry_id text NOT NULL COLLATE pg_catalog."C",
+    entry_id character varying(64) NOT NULL COLLATE pg_catalog."C",
     type text NOT NULL COLLATE pg_catalog."C",
-    cause text NOT NULL COLLATE pg_catalog."C",
-    payment_id text COLLATE pg_catalog."C",
-    claim_id text COLLATE pg_catalog."C",
+    cause character varying(128) NOT NULL COLLATE pg_catalog."C",
+    payment_id character varying(64) COLLATE pg_catalog."C",
+    claim_id character varying(64) COLLATE pg_catalog."C",
     created_at timestamp with time zone NOT NULL,
     effective_at timestamp with time zone NOT NULL,
     previous_hash text NOT NULL COLLATE pg_catalog."C",
     hash text NOT NULL COLLATE pg_catalog."C",
-    CONSTRAINT entries_hashes CHECK (((length(previous_hash) = 64) AND (length(hash) = 64))),
+    CONSTRAINT entries_hashes CHECK (((octet_length(previous_hash) = 64) AND (octet_length(hash) =
+        64))),
     CONSTRAINT entries_height CHECK ((height >= 1)),
-    CONSTRAINT entries_lengths CHECK (((length(book_id) <= 32) AND (length(entry_id) <= 64) AND
-        (length(cause) <= 128) AND (length(payment_id) <= 64) AND (length(claim_id) <= 64))),
     CONSTRAINT entries_type CHECK ((type = ANY (ARRAY['capture'::text, 'settle'::text,
         'reserve_release'::text, 'freeze'::text, 'resolve_approved'::text, 'release'::text,
         'resolve_rejected'::text, 'cancel'::text, 'fail'::text, 'reverse'::text,
@@ -258,54 +310,54 @@ CREATE TABLE public.entries (
 
 CREATE TABLE public.events (
     shard integer NOT NULL,
-    book_id text NOT NULL COLLATE pg_catalog."C",
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
     number bigint NOT NULL,
-    event_id text NOT NULL COLLATE pg_catalog."C",
-    type text NOT NULL COLLATE pg_catalog."C",
-    object_id text NOT NULL COLLATE pg_catalog."C",
+    event_id character varying(64) NOT NULL COLLATE pg_catalog."C",
+    type character varying(64) NOT NULL COLLATE pg_catalog."C",
+    object_id character varying(64) NOT NULL COLLATE pg_catalog."C",
     version integer,
-    from_status text COLLATE pg_catalog."C",
-    to_status text COLLATE pg_catalog."C",
-    movement text COLLATE pg_catalog."C",
-    actor text,
-    note text,
+    from_status character varying(32) COLLATE pg_catalog."C",
+    to_status character varying(32) COLLATE pg_catalog."C",
+    movement character varying(32) COLLATE pg_catalog."C",
+    actor character varying(160),
+    note character varying(500),
     created_at timestamp with time zone NOT NULL,
-    body text NOT NULL,
-    CONSTRAINT events_lengths CHECK (((length(book_id) <= 32) AND (length(event_id) <= 64) AND
-        (length(type) <= 64) AND (length(object_id) <= 64) AND (length(from_status) <= 32) AND
-        (length(to_status) <= 32) AND (length(movement) <= 32) AND (length(actor) <= 160) AND
-        (length(note) <= 500) AND (length(body) <= 65536))),
+    body character varying(65536) NOT NULL,
     CONSTRAINT events_number CHECK (((number >= 1) AND (version >= 1)))
 );
 
 CREATE TABLE public.facts (
     shard integer NOT NULL,
-    fact_id text NOT NULL COLLATE pg_catalog."C",
-    book_id text COLLATE pg_catalog."C",
-    provider text NOT NULL COLLATE pg_catalog."C",
-    provider_account text NOT NULL COLLATE pg_catalog."C",
+    fact_id character varying(64) NOT NULL COLLATE pg_catalog."C",
+    book_id character varying(32) COLLATE pg_catalog."C",
+    provider character varying(32) NOT NULL COLLATE pg_catalog."C",
+    provider_account character varying(32) NOT NULL COLLATE pg_catalog."C",
     source text NOT NULL COLLATE pg_catalog."C",
-    event_key text NOT NULL COLLATE pg_catalog."C",
-    type text NOT NULL COLLATE pg_catalog."C",
-    reference text NOT NULL COLLATE pg_catalog."C",
-    object_id text COLLATE pg_catalog."C",
+    event_key character varying(128) NOT NULL COLLATE pg_catalog."C",
+    type character varying(64) NOT NULL COLLATE pg_catalog."C",
+    reference character varying(64) NOT NULL COLLATE pg_catalog."C",
+    object_id character varying(64) COLLATE pg_catalog."C",
     amount_minor bigint,
-    currency text COLLATE pg_catalog."C",
-    provider_reference text COLLATE pg_catalog."C",
-    rail_reference text COLLATE pg_catalog."C",
-    reason text,
+    currency character varying(3) COLLATE pg_catalog."C",
+    provider_reference character varying(128) COLLATE pg_catalog."C",
+    rail_reference character varying(128) COLLATE pg_catalog."C",
+    reason character varying(500),
     effective_at timestamp with time zone,
     received_at timestamp with time zone NOT NULL,
     applied_at timestamp with time zone,
-    CONSTRAINT facts_lengths CHECK (((length(fact_id) <= 64) AND (length(book_id) <= 32) AND
-        (length(provider) <= 32) AND (length(provider_account) <= 32) AND (length(event_key) <= 128)
-        AND (length(type) <= 64) AND (length(reference) <= 64) AND (length(object_id) <= 64) AND
-        (length(currency) = 3) AND (length(provider_reference) <= 128) AND (length(rail_reference)
-        <= 128) AND (length(reason) <= 500))),
     CONSTRAINT facts_matched CHECK (((applied_at IS NULL) OR (book_id IS NOT NULL))),
     CONSTRAINT facts_source CHECK ((source = ANY (ARRAY['call'::text, 'lookup'::text,
         'notice'::text, 'review'::text])))
 );
+
+CREATE TABLE public.fan_outs (
+    shard integer NOT NULL,
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    "position" bigint NOT NULL,
+    CONSTRAINT fan_outs_book_length CHECK ((length(book_id) <= 32)),
+    CONSTRAINT fan_outs_position CHECK (("position" >= 0))
+)
+WITH (fillfactor='50');
 
 CREATE TABLE public.heads (
     shard integer NOT NULL,
@@ -321,6 +373,7 @@ CREATE TABLE public.heads (
     flat_fees_usd_e4 bigint NOT NULL,
     dispute_fees_usd_e4 bigint NOT NULL,
     returned_usd_e4 bigint NOT NULL,
+    clock_target_seconds bigint,
     CONSTRAINT heads_book_length CHECK ((length(book_id) <= 32)),
     CONSTRAINT heads_clock CHECK (((clock_offset_seconds >= 0) AND (clock_offset_seconds <=
         63072000))),
@@ -331,21 +384,32 @@ WITH (fillfactor='50');
 
 CREATE TABLE public.idempotency_keys (
     shard integer NOT NULL,
-    book_id text NOT NULL COLLATE pg_catalog."C",
-    route text NOT NULL COLLATE pg_catalog."C",
-    key text NOT NULL COLLATE pg_catalog."C",
-    fingerprint text NOT NULL COLLATE pg_catalog."C",
-    object_id text COLLATE pg_catalog."C",
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
+    route character varying(128) NOT NULL COLLATE pg_catalog."C",
+    key character varying(255) NOT NULL COLLATE pg_catalog."C",
+    fingerprint character varying(64) NOT NULL COLLATE pg_catalog."C",
+    object_id character varying(64) COLLATE pg_catalog."C",
     status integer,
-    location text,
-    body text,
+    location character varying(2048),
+    body character varying(2097152),
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     CONSTRAINT idempotency_keys_answer CHECK (((status IS NULL) = (body IS NULL))),
-    CONSTRAINT idempotency_keys_lengths CHECK (((length(book_id) <= 32) AND (length(route) <= 128)
-        AND ((length(key) >= 1) AND (length(key) <= 255)) AND (length(fingerprint) = 64) AND
-        (length(object_id) <= 64) AND (length(location) <= 2048) AND (length(body) <= 2097152))),
+    CONSTRAINT idempotency_keys_forms CHECK ((((key)::text <> ''::text) AND
+        (octet_length((fingerprint)::text) = 64))),
     CONSTRAINT idempotency_keys_status CHECK (((status >= 200) AND (status <= 299)))
+);
+
+CREATE TABLE public.inbox (
+    shard integer NOT NULL,
+    endpoint_id text NOT NULL COLLATE pg_catalog."C",
+    event_number bigint NOT NULL,
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    signed_at timestamp with time zone NOT NULL,
+    signature text NOT NULL COLLATE pg_catalog."C",
+    received_at timestamp with time zone NOT NULL,
+    CONSTRAINT inbox_lengths CHECK (((length(endpoint_id) <= 64) AND (length(book_id) <= 32) AND
+        (length(signature) <= 160)))
 );
 
 CREATE TABLE public.markers (
@@ -373,8 +437,8 @@ CREATE TABLE public.migrations (
 
 CREATE TABLE public.payments (
     shard integer NOT NULL,
-    payment_id text NOT NULL COLLATE pg_catalog."C",
-    book_id text NOT NULL COLLATE pg_catalog."C",
+    payment_id character varying(17) NOT NULL COLLATE pg_catalog."C",
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
     status text NOT NULL COLLATE pg_catalog."C",
     version integer NOT NULL,
     amount_usd_e4 bigint NOT NULL,
@@ -391,16 +455,16 @@ CREATE TABLE public.payments (
     reserve_usd_e4 bigint NOT NULL,
     percent_fee_usd_e4 bigint NOT NULL,
     flat_fee_usd_e4 bigint NOT NULL,
-    open_dispute_id text COLLATE pg_catalog."C",
-    provider text NOT NULL COLLATE pg_catalog."C",
-    provider_account text NOT NULL COLLATE pg_catalog."C",
-    provider_reference text COLLATE pg_catalog."C",
-    rail_reference text COLLATE pg_catalog."C",
+    open_dispute_id character varying(64) COLLATE pg_catalog."C",
+    provider character varying(32) NOT NULL COLLATE pg_catalog."C",
+    provider_account character varying(32) NOT NULL COLLATE pg_catalog."C",
+    provider_reference character varying(128) COLLATE pg_catalog."C",
+    rail_reference character varying(128) COLLATE pg_catalog."C",
     charge_number integer NOT NULL,
     charge_lease_until timestamp with time zone,
     payment_data json,
-    failure_code text,
-    failure_message text,
+    failure_code character varying(64),
+    failure_message character varying(500),
     expires_at timestamp with time zone,
     settle_at timestamp with time zone,
     settled_at timestamp with time zone,
@@ -410,11 +474,11 @@ CREATE TABLE public.payments (
     due_at timestamp with time zone,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
-    shop_id text NOT NULL COLLATE pg_catalog."C",
-    method_id text NOT NULL COLLATE pg_catalog."C",
-    method text NOT NULL COLLATE pg_catalog."C",
+    shop_id character varying(64) NOT NULL COLLATE pg_catalog."C",
+    method_id character varying(64) NOT NULL COLLATE pg_catalog."C",
+    method character varying(32) NOT NULL COLLATE pg_catalog."C",
     country text NOT NULL COLLATE pg_catalog."C",
-    merchant_order_id text,
+    merchant_order_id character varying(128),
     details json NOT NULL,
     CONSTRAINT payments_amounts CHECK ((((amount_usd_e4 >= 1) AND (amount_usd_e4 <= 1000000000)) AND
         ((amount_minor >= 1) AND (amount_minor <= '1000000000000000'::bigint)) AND ((captured_minor
@@ -425,15 +489,9 @@ CREATE TABLE public.payments (
         = (completed_at IS NOT NULL)))),
     CONSTRAINT payments_counters CHECK (((forced_minor >= 0) AND (claimed_usd_e4 >= 0) AND
         (refunded_minor >= 0) AND (charged_back_minor >= 0) AND (refunds_used >= 0))),
-    CONSTRAINT payments_country_form CHECK ((length(country) = 2)),
-    CONSTRAINT payments_currency_form CHECK ((length(currency) = 3)),
+    CONSTRAINT payments_country_form CHECK ((octet_length(country) = 2)),
+    CONSTRAINT payments_currency_form CHECK ((octet_length(currency) = 3)),
     CONSTRAINT payments_fees CHECK (((percent_fee_usd_e4 >= 0) AND (flat_fee_usd_e4 >= 0))),
-    CONSTRAINT payments_lengths CHECK (((length(payment_id) = 17) AND (length(book_id) <= 32) AND
-        (length(open_dispute_id) <= 64) AND (length(provider) <= 32) AND (length(provider_account)
-        <= 32) AND (length(provider_reference) <= 128) AND (length(rail_reference) <= 128) AND
-        (length(failure_code) <= 64) AND (length(failure_message) <= 500) AND (length(shop_id) <=
-        64) AND (length(method_id) <= 64) AND (length(method) <= 32) AND (length(merchant_order_id)
-        <= 128))),
     CONSTRAINT payments_parts CHECK (((pending_usd_e4 >= 0) AND (reserve_usd_e4 >= 0) AND
         ((pending_usd_e4 + reserve_usd_e4) <= amount_usd_e4))),
     CONSTRAINT payments_status CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text,
@@ -445,24 +503,24 @@ WITH (fillfactor='50');
 
 CREATE TABLE public.postings (
     shard integer NOT NULL,
-    book_id text NOT NULL COLLATE pg_catalog."C",
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
     height bigint NOT NULL,
     leg integer NOT NULL,
-    currency text NOT NULL COLLATE pg_catalog."C",
-    account text NOT NULL COLLATE pg_catalog."C",
+    currency character varying(3) NOT NULL COLLATE pg_catalog."C",
+    account character varying(64) NOT NULL COLLATE pg_catalog."C",
     seq bigint NOT NULL,
     amount bigint NOT NULL,
     balance_after bigint NOT NULL,
     CONSTRAINT postings_amount CHECK (((amount <> 0) AND ((amount >= '-1000000000000000'::bigint)
         AND (amount <= '1000000000000000'::bigint)))),
-    CONSTRAINT postings_lengths CHECK (((length(book_id) <= 32) AND (length(currency) = 3) AND
-        (length(account) <= 64))),
     CONSTRAINT postings_numbers CHECK (((leg >= 1) AND (seq >= 1))),
     CONSTRAINT postings_side CHECK (
 CASE
-    WHEN (account = ANY (ARRAY['pending'::text, 'available'::text, 'reserve'::text, 'frozen'::text,
-        'payable'::text])) THEN (balance_after >= 0)
-    WHEN (account = ANY (ARRAY['debt'::text, 'loss'::text])) THEN (balance_after <= 0)
+    WHEN ((account)::text = ANY ((ARRAY['pending'::character varying, 'available'::character
+        varying, 'reserve'::character varying, 'frozen'::character varying, 'payable'::character
+        varying])::text[])) THEN (balance_after >= 0)
+    WHEN ((account)::text = ANY ((ARRAY['debt'::character varying, 'loss'::character
+        varying])::text[])) THEN (balance_after <= 0)
     ELSE true
 END)
 );
@@ -477,6 +535,21 @@ CREATE TABLE public.provider_accounts (
     CONSTRAINT provider_accounts_mode CHECK ((mode = ANY (ARRAY['test'::text, 'live'::text]))),
     CONSTRAINT provider_accounts_names CHECK (((provider ~ '^[a-z0-9_]{1,32}$'::text) AND (account ~
         '^[a-z0-9_-]{1,32}$'::text)))
+);
+
+CREATE TABLE public.replays (
+    shard integer NOT NULL,
+    replay_id text NOT NULL COLLATE pg_catalog."C",
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    endpoint_id text NOT NULL COLLATE pg_catalog."C",
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone,
+    include_succeeded boolean NOT NULL,
+    "position" bigint NOT NULL,
+    last_number bigint NOT NULL,
+    CONSTRAINT replays_lengths CHECK (((length(replay_id) <= 64) AND (length(book_id) <= 32) AND
+        (length(endpoint_id) <= 64))),
+    CONSTRAINT replays_numbers CHECK ((("position" >= 0) AND (last_number >= "position")))
 );
 
 CREATE TABLE public.shards (
@@ -518,6 +591,15 @@ ALTER TABLE ONLY public.books
 ALTER TABLE ONLY public.claims
     ADD CONSTRAINT claims_pkey PRIMARY KEY (shard, claim_id);
 
+ALTER TABLE ONLY public.deliveries
+    ADD CONSTRAINT deliveries_pkey PRIMARY KEY (shard, endpoint_id, event_number);
+
+ALTER TABLE ONLY public.endpoint_failures
+    ADD CONSTRAINT endpoint_failures_pkey PRIMARY KEY (shard, endpoint_id);
+
+ALTER TABLE ONLY public.endpoints
+    ADD CONSTRAINT endpoints_pkey PRIMARY KEY (shard, endpoint_id);
+
 ALTER TABLE ONLY public.entries
     ADD CONSTRAINT entries_cause_key UNIQUE (shard, book_id, cause);
 
@@ -536,11 +618,21 @@ ALTER TABLE ONLY public.facts
 ALTER TABLE ONLY public.facts
     ADD CONSTRAINT facts_pkey PRIMARY KEY (shard, fact_id);
 
+ALTER TABLE ONLY public.fan_outs
+    ADD CONSTRAINT fan_outs_pkey PRIMARY KEY (shard, book_id);
+
+ALTER TABLE public.heads
+    ADD CONSTRAINT heads_clock_target CHECK (((clock_target_seconds >= clock_offset_seconds) AND
+        (clock_target_seconds <= 63072000))) NOT VALID;
+
 ALTER TABLE ONLY public.heads
     ADD CONSTRAINT heads_pkey PRIMARY KEY (shard, book_id);
 
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (shard, book_id, route, key);
+
+ALTER TABLE ONLY public.inbox
+    ADD CONSTRAINT inbox_pkey PRIMARY KEY (shard, endpoint_id, event_number);
 
 ALTER TABLE ONLY public.markers
     ADD CONSTRAINT markers_pkey PRIMARY KEY (shard, marker);
@@ -563,6 +655,9 @@ ALTER TABLE ONLY public.postings
 ALTER TABLE ONLY public.provider_accounts
     ADD CONSTRAINT provider_accounts_pkey PRIMARY KEY (provider, account);
 
+ALTER TABLE ONLY public.replays
+    ADD CONSTRAINT replays_pkey PRIMARY KEY (shard, replay_id);
+
 ALTER TABLE ONLY public.shards
     ADD CONSTRAINT shards_pkey PRIMARY KEY (shard);
 
@@ -581,10 +676,21 @@ CREATE INDEX claims_payment_idx ON public.claims USING btree (shard, payment_id)
 CREATE INDEX claims_waiting_idx ON public.claims USING btree (shard, book_id, refund_deadline_at,
     created_at, claim_id) WHERE (missing_usd_e4 > 0);
 
+CREATE INDEX deliveries_due_idx ON public.deliveries USING btree (shard, endpoint_id,
+    next_attempt_at, event_number) WHERE (next_attempt_at IS NOT NULL);
+
+CREATE INDEX deliveries_list_idx ON public.deliveries USING btree (shard, endpoint_id, created_at,
+    event_number);
+
+CREATE INDEX endpoints_book_idx ON public.endpoints USING btree (shard, book_id);
+
 CREATE INDEX facts_object_idx ON public.facts USING btree (shard, object_id);
 
 CREATE INDEX facts_unapplied_idx ON public.facts USING btree (shard, received_at) WHERE (applied_at
     IS NULL);
+
+CREATE INDEX inbox_list_idx ON public.inbox USING btree (shard, endpoint_id, received_at,
+    event_number);
 
 CREATE INDEX payments_due_idx ON public.payments USING btree (shard, book_id, due_at) WHERE (due_at
     IS NOT NULL);
@@ -627,15 +733,25 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.books TO clawback_app;
 
 GRANT SELECT ON TABLE public.claims TO clawback_app;
 
+GRANT SELECT ON TABLE public.deliveries TO clawback_app;
+
+GRANT SELECT ON TABLE public.endpoint_failures TO clawback_app;
+
+GRANT SELECT ON TABLE public.endpoints TO clawback_app;
+
 GRANT SELECT ON TABLE public.entries TO clawback_app;
 
 GRANT SELECT ON TABLE public.events TO clawback_app;
 
 GRANT SELECT ON TABLE public.facts TO clawback_app;
 
+GRANT SELECT ON TABLE public.fan_outs TO clawback_app;
+
 GRANT SELECT ON TABLE public.heads TO clawback_app;
 
 GRANT SELECT ON TABLE public.idempotency_keys TO clawback_app;
+
+GRANT SELECT ON TABLE public.inbox TO clawback_app;
 
 GRANT SELECT ON TABLE public.markers TO clawback_app;
 
@@ -648,6 +764,8 @@ GRANT SELECT ON TABLE public.payments TO clawback_app;
 GRANT SELECT ON TABLE public.postings TO clawback_app;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.provider_accounts TO clawback_app;
+
+GRANT SELECT ON TABLE public.replays TO clawback_app;
 
 GRANT SELECT ON TABLE public.shards TO clawback_app;
 

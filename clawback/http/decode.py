@@ -7,7 +7,7 @@ body read again, slowly, to say exactly what is wrong, in the contract's order (
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -32,6 +32,7 @@ _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*?)`")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _FORMS: Final[dict[Any, re.Pattern[str]]] = {
     int: re.compile(r"-?[0-9]+", re.ASCII),
+    int | None: re.compile(r"-?[0-9]+", re.ASCII),
     bool | None: re.compile("true|false"),
     datetime | None: re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T.+", re.ASCII),
 }
@@ -200,6 +201,9 @@ class QueryDecoder(Generic[T]):
         self._forms = {
             field.encode_name: _FORMS[field.type] for field in fields if field.type in _FORMS
         }
+        self._times = {
+            field.encode_name: field.name for field in fields if field.type == datetime | None
+        }
         self._empty = msgspec.convert({}, kind, strict=False)
 
     def decode(self, query: bytes) -> T | Refused:
@@ -225,7 +229,21 @@ class QueryDecoder(Generic[T]):
 
     def _convert(self, found: Mapping[str, str]) -> T | Refused:
         try:
-            return msgspec.convert(found, self._kind, strict=False)
+            converted = msgspec.convert(found, self._kind, strict=False)
         except msgspec.ValidationError as error:
             path = _PATH.search(str(error))
             return InvalidParameter(param=path.group(1).lstrip(".") if path else None)
+        for name, field in self._times.items():
+            at: datetime | None = getattr(converted, field)
+            if at is not None and not _is_moment(at):
+                return InvalidParameter(param=name)
+        return converted
+
+
+def _is_moment(at: datetime) -> bool:
+    """Whether it says which moment it is, and UTC has a date for it."""
+    try:
+        at.astimezone(UTC)
+    except OverflowError:
+        return False
+    return at.tzinfo is not None

@@ -3,7 +3,8 @@
 Money is `number` without a format: a format would tell generators to use a float type.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -15,8 +16,46 @@ from clawback.route import ANY_KEY, PROVIDER, Route
 
 Document = dict[str, Any]
 
-ALWAYS: Final = ("invalid_json", "unknown_field", "invalid_field", "rate_limited", "unavailable")
-KEYED: Final = ("missing_api_key", "invalid_api_key", "scope_missing")
+ALWAYS: Final = (
+    "invalid_header",
+    "invalid_parameter",
+    "request_timeout",
+    "body_too_large",
+    "uri_too_long",
+    "headers_too_large",
+    "rate_limited",
+    "internal_error",
+    "overloaded",
+    "unavailable",
+)
+"""What every call may answer before it is looked at closely, or when we are in trouble."""
+KEYED: Final = (
+    "key_in_url",
+    "missing_api_key",
+    "invalid_api_key",
+    "sandbox_only",
+    "invalid_version",
+    "unsupported_media_type",
+)
+BODIED: Final = (
+    "invalid_json",
+    "duplicate_key",
+    "unknown_field",
+    "missing_field",
+    "invalid_field",
+    "invalid_amount",
+)
+POSTED: Final = (
+    "invalid_idempotency_key",
+    "idempotency_key_required",
+    "idempotency_conflict",
+)
+IDEMPOTENCY_KEY: Final = {
+    "type": "string",
+    "maxLength": 255,
+    "pattern": "^[!-~]([ -~]*[!-~])?$",
+}
+WITH_BODY: Final = frozenset({"POST", "PATCH"})
 REF: Final = "#/components/schemas/{name}"
 
 
@@ -85,11 +124,16 @@ class _ErrorBody(msgspec.Struct, frozen=True):
 def _money_as_number(schema: dict[str, Any]) -> dict[str, Any]:
     """Rendered numbers (`Raw`) are written as numbers; msgspec knows them as anything."""
     if "properties" in schema:
-        properties = {
-            name: {"type": "number"} if one == {} else one
-            for name, one in schema["properties"].items()
-        }
+        properties = {name: _number_for_anything(one) for name, one in schema["properties"].items()}
         return {**schema, "properties": properties}
+    return schema
+
+
+def _number_for_anything(schema: dict[str, Any]) -> dict[str, Any]:
+    if schema == {}:
+        return {"type": "number"}
+    if {} in schema.get("anyOf", ()):
+        return {**schema, "anyOf": [_number_for_anything(one) for one in schema["anyOf"]]}
     return schema
 
 
@@ -109,7 +153,7 @@ def _operation(route: Route, by_kind: dict[str, Any], components: dict[str, Any]
     }
     if route.scope not in {ANY_KEY, PROVIDER}:
         made["x-scope"] = route.scope
-    if route.method in {"POST", "PATCH"}:
+    if route.method in WITH_BODY:
         made["requestBody"] = {
             "required": not route.empty_body,
             "content": {"application/json": {"schema": by_kind[str(route.body)]}},
@@ -119,7 +163,7 @@ def _operation(route: Route, by_kind: dict[str, Any], components: dict[str, Any]
     if route.other_status is not None:
         made["responses"][str(route.other_status)] = made["responses"][str(route.status)]
     if route.method == "POST" and route.scope != PROVIDER:
-        made["parameters"].append(_header("Idempotency-Key", {"type": "string", "maxLength": 255}))
+        made["parameters"].append(_header("Idempotency-Key", IDEMPOTENCY_KEY))
     if route.simulate:
         made["parameters"].append(_header("Sandbox-Simulate", {"enum": list(route.simulate)}))
     return made
@@ -147,19 +191,48 @@ def _query(
 ) -> list[dict[str, Any]]:
     schema = by_kind[str(route.query)]
     schema = components[schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+    times = {
+        field.encode_name
+        for field in msgspec.structs.fields(route.query)
+        if field.type == datetime | None
+    }
     return [
         {
             "name": name,
             "in": "query",
             "required": name in schema.get("required", ()),
-            "schema": one,
+            "schema": _parameter(one, is_time=name in times),
         }
         for name, one in schema.get("properties", {}).items()
     ]
 
 
+def _parameter(schema: dict[str, Any], *, is_time: bool) -> dict[str, Any]:
+    """A parameter is absent, never null; a text is not empty."""
+    found = next((one for one in schema.get("anyOf", ()) if one != {"type": "null"}), schema)
+    if found.get("type") != "string":
+        return found
+    return {**found, "format": "date-time"} if is_time else {**found, "minLength": 1}
+
+
+def _usual_errors(route: Route) -> Iterator[str]:
+    """The codes of steps 2 to 5 and 7 that a call of this kind can meet."""
+    if route.scope == PROVIDER:
+        return
+    yield from KEYED
+    if route.scope != ANY_KEY:
+        yield "key_kind_not_allowed"
+        yield "scope_missing"
+    if route.method in WITH_BODY:
+        yield from BODIED
+    if route.method == "POST":
+        yield from POSTED
+    if "{" in route.path:
+        yield "route_not_found"
+
+
 def _errors(route: Route, by_kind: dict[str, Any]) -> dict[str, Any]:
-    codes = (*ALWAYS, *(() if route.scope == PROVIDER else KEYED), *route.errors)
+    codes = (*ALWAYS, *_usual_errors(route), *route.errors)
     by_status: dict[int, list[str]] = {}
     for code in codes:
         by_status.setdefault(STATUS[code], []).append(code)

@@ -32,7 +32,8 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
     `waiting` asks for the claims that wait for funds, by deadline then age, at most that many;
     `claims_of` for all claims of these payments; `facts_of` for the facts about these objects;
     `spent` for what these actors claimed back since these times; `keys` for rows kept under these
-    routes and names.
+    routes and names; `webhooks` for the book's endpoints, and `deliveries` for these, by endpoint
+    and number of the event.
     """
 
     payments: tuple[PaymentId, ...] = ()
@@ -44,6 +45,8 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     spent: tuple[tuple[str, datetime], ...] = ()
     keys: tuple[tuple[str, str], ...] = ()
+    webhooks: bool = False
+    deliveries: tuple[tuple[str, int], ...] = ()
 
 
 def wanted_rows(reads: Sequence[tuple[BookId, Reads]]) -> dict[str, object]:

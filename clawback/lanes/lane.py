@@ -10,31 +10,28 @@ does not cancel its command.
 
 import asyncio
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from clawback import clock, logs
-from clawback.errors import (
-    InternalError,
-    Refused,
-    Unavailable,
-)
+from clawback.errors import InternalError, Refused, Unavailable
 from clawback.ids import BookId, Mint, opaque
 from clawback.lanes.bundle import decide_bundle
 from clawback.lanes.command import NotLoaded, Reads
 from clawback.lanes.failures import CommitUnknown, LockedOut, Lost, Retry
 from clawback.lanes.keys import find_any, find_key, store_key
-from clawback.lanes.queue import Outcome, Queue, Work
+from clawback.lanes.queue import MAX_BATCH, Outcome, Queue, Turns, Work
 from clawback.lanes.store import Store
 from clawback.lanes.working import Rules, WorkingSet
 from clawback.route import Answer
 
 TRIES: Final = 3
 CHUNK: Final = 32
+GROWTH: Final = 3
 SHARED: Final = 4
-"""Of a batch with so many commands for each of its books the first are written while the next are
-decided: such books have one batch under way at a time. Elsewhere whole batches cost less."""
+"""A batch with at least SHARED commands for each of its books is written in chunks, each GROWTH
+times the one before, while the next commands are decided: such books have one batch under way at
+a time. Elsewhere, and after the first chunk, few large writes cost less."""
 RECONNECT_SECONDS: Final = (0.05, 0.5, 1.0)
 MARKER_WAIT_SECONDS: Final = 20.0
 
@@ -47,10 +44,13 @@ log = logs.get_logger()
 class _Batch:
     """One try at deciding some work on rows loaded under their books' head rows."""
 
-    def __init__(self, rules: Rules, store: Store, shard: int, works: Sequence[Work]) -> None:
+    def __init__(
+        self, rules: Rules, store: Store, shard: int, works: list[Work], queue: Queue
+    ) -> None:
         self._rules = rules
         self._store = store
         self._shard = shard
+        self._queue = queue
         self.works = works
         self.books = sorted({work.book.book_id for work in works})
         self._working = WorkingSet()
@@ -67,24 +67,29 @@ class _Batch:
         Raises: Retry, LockedOut, Lost; an apply that refuses is a bug of one of the commands.
         """
         await self._store.begin()
-        await self._load(
-            [(work.book.book_id, work.command.reads()) for work in self.works],
-            [
-                (work.book.book_id, work.key.route, work.key.key)
-                for work in self.works
-                if work.key is not None
-            ],
-        )
+        await self._load_for(self.works)
+        room = 0 if self.works[0].command.fills_batch else MAX_BATCH - len(self.works)
+        boarded = self._queue.board(self.books, len(self.works), room)
+        if boarded:
+            self.works += boarded
+            await self._load_for(boarded)
         try:
-            chunk = CHUNK if len(self.works) >= SHARED * len(self.books) else len(self.works)
-            for place in range(0, len(self.works), chunk):
+            place, chunk = 0, CHUNK if len(self.works) >= SHARED * len(self.books) else MAX_BATCH
+            while place < len(self.works):
                 for work in self.works[place : place + chunk]:
                     large = work.command.fills_batch
                     decided = self._large(work) if large else self._loading(self._decide, work)
                     self.outcomes.append(await decided)
+                place, chunk = place + chunk, chunk * GROWTH
                 await self._apply()
         finally:
             await self._applied()
+
+    async def _load_for(self, works: Sequence[Work]) -> None:
+        await self._load(
+            [(one.book.book_id, one.command.reads()) for one in works],
+            [(one.book.book_id, one.key.route, one.key.key) for one in works if one.key],
+        )
 
     async def _apply(self) -> None:
         """Send the changes so far; the next commands are decided while they are written."""
@@ -154,47 +159,36 @@ class Lane:
         self._store = store
         self._rules = rules
         self._mint = mint
-        self._queues: OrderedDict[int, Queue] = OrderedDict()
-        self._wake = asyncio.Event()
+        self._turns = Turns()
         self.is_idle = True
         self.retries = 0
         self.batches = 0
 
     def put(self, work: Work) -> bool:
         """Queue the work; False if there is no room."""
-        queue = self._queues.get(work.book.shard)
-        if queue is None:
-            queue = self._queues[work.book.shard] = Queue()
-        accepted = queue.put(work)
-        self._wake.set()
-        return accepted
+        return self._turns.put(work)
 
     @property
     def waiting(self) -> int:
         """Commands that wait for their batch."""
-        return sum(queue.size for queue in self._queues.values())
+        return self._turns.waiting
 
     async def run(self) -> None:
         """Serve until cancelled; shards take turns, one a batch."""
         try:
             while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while self.waiting:
-                    self.is_idle = False
-                    shard, queue = self._queues.popitem(last=False)
-                    self._queues[shard] = queue
-                    if queue.size:
-                        await self._serve(shard, queue.take())
+                shard, works = await self._turns.take()
+                self.is_idle = False
+                begin = clock.monotonic()
+                await self._serve(shard, works)
+                self._turns.note(len(works), clock.monotonic() - begin)
                 self.is_idle = True
         finally:
-            for queue in self._queues.values():
-                while queue.size:
-                    self._refuse(queue.take(), Unavailable())
+            self._refuse(self._turns.clear(), Unavailable())
             self.is_idle = True
             await self._store.drop()
 
-    async def _serve(self, shard: int, works: Sequence[Work]) -> None:
+    async def _serve(self, shard: int, works: list[Work]) -> None:
         """Bring some work to its end, whatever the database does; raises only when cancelled."""
         try:
             await self._try(shard, works)
@@ -202,7 +196,7 @@ class Lane:
             self._refuse(works, Unavailable())
             raise
 
-    async def _try(self, shard: int, works: Sequence[Work]) -> None:
+    async def _try(self, shard: int, works: list[Work]) -> None:
         self.batches += 1
         refusal: Refused = Unavailable()
         for attempt in range(TRIES):
@@ -234,7 +228,7 @@ class Lane:
                 return None
         return await self._split(shard, works, refusal)
 
-    def _renamed(self, works: Sequence[Work], failed: Retry) -> Sequence[Work]:
+    def _renamed(self, works: list[Work], failed: Retry) -> list[Work]:
         """Mint names anew if another process had one of them first."""
         if failed.constraint in {"claims_pkey", "payments_pkey"}:
             unix_ms = clock.milliseconds(clock.real_now())
@@ -242,7 +236,7 @@ class Lane:
                 work.command = work.command.minted_anew(self._mint, unix_ms)
         return works
 
-    async def _split(self, shard: int, works: Sequence[Work], refusal: Refused) -> None:
+    async def _split(self, shard: int, works: list[Work], refusal: Refused) -> None:
         """Halve a failing batch until the command at fault stands alone and is refused."""
         if len(works) == 1 or isinstance(refusal, Unavailable):
             return self._refuse(works, refusal)
@@ -254,8 +248,8 @@ class Lane:
         for work in works:
             work.answer(refusal)
 
-    async def _once(self, shard: int, works: Sequence[Work]) -> None:
-        batch = _Batch(self._rules, self._store, shard, works)
+    async def _once(self, shard: int, works: list[Work]) -> None:
+        batch = _Batch(self._rules, self._store, shard, works, self._turns.queue(shard))
         await batch.run()
         if batch.is_changed:
             try:

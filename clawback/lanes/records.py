@@ -11,6 +11,7 @@ import msgspec
 
 from clawback.currencies import Currency
 from clawback.ids import BookId, ClaimId, PaymentId, ShopId
+from clawback.lanes.endpoints import EndpointChanges, Loaded
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -51,6 +52,7 @@ class Head(Record, frozen=True, kw_only=True):
     flat_fees_usd_e4: int
     dispute_fees_usd_e4: int
     returned_usd_e4: int
+    clock_target_seconds: int | None = None
 
 
 class Account(Record, frozen=True, kw_only=True):
@@ -359,6 +361,7 @@ class Rows(msgspec.Struct, frozen=True):
     keys: tuple[KeyRow, ...] | None = None
     waiting: tuple[Claim, ...] | None = None
     spent: tuple[Spent, ...] | None = None
+    webhooks: Loaded | None = None
 
 
 class Changes(msgspec.Struct, frozen=True, gc=False):
@@ -380,3 +383,4 @@ class Changes(msgspec.Struct, frozen=True, gc=False):
     attempts: list[Attempt] = []
     attempt_changes: list[Attempt] = []
     facts: list[Fact] = []
+    webhooks: EndpointChanges = msgspec.field(default_factory=EndpointChanges)

@@ -7,6 +7,7 @@ clock or mints a name at random.
 """
 
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -15,6 +16,7 @@ from clawback import clock
 from clawback.currencies import USD
 from clawback.ids import BookId, ClaimId, PaymentId, base36
 from clawback.lanes.command import AccountName, NotLoaded, Reads
+from clawback.lanes.endpoints import BookEndpoints, Endpoint, EndpointDraft
 from clawback.lanes.records import (
     Attempt,
     Book,
@@ -41,7 +43,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     type: str
-    subject: Payment | Claim
+    subject: Payment | Claim | Endpoint
     version: int | None
     from_status: str | None
     to_status: str
@@ -85,6 +87,7 @@ class BookState:
         self.touched_attempts: dict[str, Attempt] = {}
         self.touched_keys: dict[tuple[str, str], None] = {}
         self.touched_facts: dict[str, None] = {}
+        self.webhooks = BookEndpoints()
 
     def take(self, reads: Reads) -> None:
         """Note what a load was asked for: what it did not return is absent, not unknown."""
@@ -158,6 +161,11 @@ class Draft:
         self._spent: dict[tuple[str, datetime], int] = {}
 
     # Reading.
+
+    @cached_property
+    def webhooks(self) -> EndpointDraft:
+        """The book's webhook endpoints; made for those commands only that look at them."""
+        return EndpointDraft(self._state.webhooks)
 
     def payment(self, payment_id: PaymentId) -> Payment | None:
         """The payment, or None if this book has none of that name."""
@@ -275,7 +283,7 @@ class Draft:
 
     # Changing.
 
-    def set_head(self, **fields: int | str | bool) -> None:
+    def set_head(self, **fields: int | str | bool | None) -> None:
         """Change counters of the head row."""
         self.head = msgspec.structs.replace(self.head, **fields)
 
@@ -375,7 +383,7 @@ class Draft:
     def tell(
         self,
         kind: str,
-        subject: Payment | Claim,
+        subject: Payment | Claim | Endpoint,
         *,
         actor: str,
         from_status: str | None = None,
@@ -431,6 +439,8 @@ class Draft:
         state.entries += self.entries
         state.postings += self.postings
         state.notices += self.notices
+        if "webhooks" in vars(self):
+            state.webhooks.merge(self.webhooks)
 
 
 def queue_place(claim: Claim) -> QueuePlace:

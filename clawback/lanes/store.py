@@ -1,10 +1,7 @@
 """A lane's connection to PostgreSQL: one batch is begin, load, apply, commit.
 
 Rows cross as JSON text made and read by msgspec, so that ints stay ints and one call carries all
-changes. Every database error leaves here as one of four kinds, which say what the lane may do:
-`Retry` (nothing was done, load again), `LockedOut` (nothing was done, answer 503), `Lost` (the
-connection is gone before COMMIT was sent: nothing was done) and `CommitUnknown` (look for the
-batch's marker before anything else).
+changes. Every database error leaves here as one of the four kinds of `failures.py`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,14 +13,14 @@ import msgspec
 
 from clawback.db import pool, queries
 from clawback.ids import BookId
+from clawback.lanes import endpoints
 from clawback.lanes.command import Reads, wanted_rows
 from clawback.lanes.failures import GONE, CommitUnknown, Lost, Retry, told_apart
 from clawback.lanes.records import Changes, Record, Rows
 
 SQL: Final = queries.load(__package__, "sql/batch.sql")
-
-
 _ROWS: Final = msgspec.json.Decoder(Rows)
+_WRITTEN: Final = [name for name in Changes.__struct_fields__ if name != "webhooks"]
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -83,21 +80,25 @@ class Store:
                 key_routes=[route for _, route, _ in keys],
                 keys=[key for _, _, key in keys],
             )
-        return _ROWS.decode(row["rows"])
+            webhooks = await endpoints.load(self._held(), shard, reads)
+        return msgspec.structs.replace(_ROWS.decode(row["rows"]), webhooks=webhooks)
 
     async def apply(self, shard: int, marker: str | None, at: datetime, changes: Changes) -> None:
         """Write everything in one call, with the batch's marker in its first.
 
         Raises: Retry, LockedOut, Lost.
         """
+        tables = {name: getattr(changes, name) for name in _WRITTEN}
         with told_apart():
             await SQL.apply(
                 self._held(),
                 shard=shard,
                 marker=marker,
                 at=at,
-                **{name: _rows(getattr(changes, name)) for name in changes.__struct_fields__},
+                **{name: _rows(rows) for name, rows in tables.items()},
+                counts=[len(rows) for rows in tables.values()],
             )
+            await endpoints.write(self._held(), shard, changes.webhooks)
 
     async def commit(self) -> None:
         """Commit. Raises: CommitUnknown if no clear answer came, Retry on ROLLBACK, Lost."""

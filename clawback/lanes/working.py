@@ -12,10 +12,12 @@ import msgspec
 from clawback import clock
 from clawback.ids import BookId, ClaimId
 from clawback.lanes.command import Decide, Reads
+from clawback.lanes.endpoints import Endpoint
 from clawback.lanes.records import (
     Account,
     Attempt,
     Changes,
+    Claim,
     Event,
     Fact,
     Payment,
@@ -89,6 +91,8 @@ class WorkingSet:
             if book_id in self.books:
                 self.books[book_id].take(read)
                 self._fill_queue(rows, book_id, read.waiting)
+                if rows.webhooks is not None and (read.webhooks or read.deliveries):
+                    self.books[book_id].webhooks.fill(rows.webhooks, book_id, read.deliveries)
         for book_id, route, name in keys:
             if book_id in self.books:
                 self.books[book_id].keys.setdefault((route, name), None)
@@ -142,6 +146,7 @@ class WorkingSet:
             out.entries.extend(state.entries)
             out.postings.extend(state.postings)
             out.events.extend(_event(notice, state, render) for notice in state.notices)
+            state.webhooks.take_changes(out.webhooks)
             state.note_stored()
         return out
 
@@ -217,6 +222,16 @@ def _add_objects(out: Changes, state: BookState) -> None:
     out.facts.extend(state.facts[fact_id] for fact_id in state.touched_facts)
 
 
+def _name(subject: Payment | Claim | Endpoint) -> str:
+    match subject:
+        case Payment():
+            return subject.payment_id
+        case Claim():
+            return subject.claim_id
+        case Endpoint():
+            return subject.endpoint_id
+
+
 def _event(notice: Notice, state: BookState, render: Mapping[type, RenderObject]) -> Event:
     """The event's row, its body rendered once and for all."""
     subject = notice.subject
@@ -239,7 +254,7 @@ def _event(notice: Notice, state: BookState, render: Mapping[type, RenderObject]
         number=notice.number,
         event_id=name,
         type=notice.type,
-        object_id=subject.payment_id if isinstance(subject, Payment) else subject.claim_id,
+        object_id=_name(subject),
         version=notice.version,
         from_status=notice.from_status,
         to_status=notice.to_status,

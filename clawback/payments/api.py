@@ -21,7 +21,7 @@ from clawback.errors import (
 )
 from clawback.ids import PaymentId, is_well_formed
 from clawback.lanes.records import Payment, PaymentDetails
-from clawback.lists import ListQuery, Pagination, paginate, read_page
+from clawback.lists import ListQuery, Pagination, ParameterRefused, paginate, read_page
 from clawback.money import Amount, AmountError, positive, rounded_ratio
 from clawback.payments import catalogue, jobs
 from clawback.payments.model import (
@@ -424,6 +424,8 @@ async def list_payments(call: Call[NoBody, PaymentsQuery]) -> Answer | Refused:
             connection, **filters, after_id=page.after, limit=page.limit + 1, offset=page.offset
         )
         total = (await SQL.count_payments(connection, **filters))["total"] if page.counts else None
+    if not rows and page.after is not None and await _find(call, page.after) is None:
+        return ParameterRefused(param="after")
     payments = [_ROW.decode(row["row"]) for row in rows[: page.limit]]
     last = payments[-1].payment_id if payments else None
     shown = PaymentList(

@@ -7,21 +7,19 @@ doubtful is `Unknown`, to be resolved by looking it up, never by time. Amounts a
 outcome are the provider's words; whoever folds them compares them with the attempt's own.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import ClassVar, Final, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
-from clawback.ids import base36
+from clawback.providers import references
 
-_REFUND_REFERENCE: Final = re.compile(
-    r"CLM([0-9A-Z]{8})([0-9A-Z]{4})([0-9A-Z]{2})([0-9A-Z]{2})", re.ASCII
-)
-_CHARGE_REFERENCE: Final = re.compile(
-    r"TXN([0-9A-Z]{8})([0-9A-Z]{4})([0-9A-Z]{2})([0-9A-Z]{2})", re.ASCII
-)
+RefundReference = references.RefundReference
+refund_reference = references.refund_reference
+charge_reference = references.charge_reference
+parse_refund_reference = references.parse_refund_reference
+parse_charge_reference = references.parse_charge_reference
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,10 +76,57 @@ class LookupRequest(Value, frozen=True, kw_only=True):
     charge_reference: str
 
 
+DisputeKind = Literal["inquiry", "chargeback", "med"]
+DisputeStatus = Literal["opened", "won", "lost", "withdrawn", "escalated", "reopened", "reversed"]
+
+
+class Document(Value, frozen=True, kw_only=True):
+    """A piece of evidence: a text, or a file with its SHA-256."""
+
+    type: str
+    text: str | None = None
+    filename: str | None = None
+    content_type: str | None = None
+    sha256: str | None = None
+    data: bytes | None = None
+    note: str | None = None
+
+
+class EvidenceRequest(Value, frozen=True, kw_only=True):
+    """Send what speaks against a case, once per round of it."""
+
+    book: str
+    book_time: datetime
+    reference: str
+    case: str
+    kind: DisputeKind
+    documents: tuple[Document, ...]
+
+
+class AcceptRequest(Value, frozen=True, kw_only=True):
+    """The merchant gives in."""
+
+    book: str
+    book_time: datetime
+    reference: str
+    case: str
+    kind: DisputeKind
+
+
+class DisputeLookup(Value, frozen=True, kw_only=True):
+    """Ask how a case stands."""
+
+    book: str
+    book_time: datetime
+    case: str
+    kind: DisputeKind
+
+
 class FaultRequest(Value, frozen=True, kw_only=True):
     """Make coming calls of a book go wrong: one fault a call, in order (contract, section 12).
 
     `charge_reference`: only calls about this charge; `repeat`: start over at the end.
+    `reference`: asked again under it, it is one script.
     """
 
     book: str
@@ -89,6 +134,7 @@ class FaultRequest(Value, frozen=True, kw_only=True):
     sequence: tuple[str, ...]
     charge_reference: str | None = None
     repeat: bool = False
+    reference: str | None = None
 
 
 # How a refund ends.
@@ -234,6 +280,30 @@ class RefundNotice(Value, frozen=True, kw_only=True):
     at: datetime
 
 
+class DisputeNotice(Value, frozen=True, kw_only=True):
+    """A genuine notice about a dispute: what the network says of its case.
+
+    `case` is the provider's name of the case, one per kind; `round` counts its rounds from 1;
+    `amount_minor` is what is demanded, or with `lost` what is granted; `next_case` names the
+    chargeback that an escalated inquiry became.
+    """
+
+    id: str
+    case: str
+    kind: DisputeKind
+    charge_reference: str
+    status: DisputeStatus
+    round: int = 1
+    amount_minor: int
+    currency: str
+    reason: str | None = None
+    reason_code: str | None = None
+    rail_reference: str | None = None
+    evidence_due_at: datetime | None = None
+    next_case: str | None = None
+    at: datetime
+
+
 class OtherNotice(Value, frozen=True, kw_only=True):
     """A genuine notice of a type that means nothing to us: taken and put by."""
 
@@ -246,7 +316,7 @@ class NoticeRefused(Value, frozen=True, kw_only=True):
     code: Literal["invalid_signature", "stale_timestamp"]
 
 
-Noticed = ChargeNotice | RefundNotice | OtherNotice | NoticeRefused
+Noticed = ChargeNotice | RefundNotice | DisputeNotice | OtherNotice | NoticeRefused
 
 
 class Provider(Protocol):
@@ -277,6 +347,20 @@ class Provider(Protocol):
         """
         ...
 
+    async def submit_evidence(self, request: EvidenceRequest) -> Outcome:
+        """Send evidence; Settled: the network has it. One effect per reference."""
+        ...
+
+    async def accept_dispute(self, request: AcceptRequest) -> Outcome:
+        """Give in; Settled: the network has it. One effect per reference."""
+        ...
+
+    async def lookup_dispute(
+        self, request: DisputeLookup
+    ) -> DisputeNotice | Absent | Unavailable | Unknown:
+        """How a case stands, as its newest notice would tell it."""
+        ...
+
     def verify_notice(
         self, headers: Mapping[str, str], body: bytes, *, secrets: tuple[str, ...], now: datetime
     ) -> Noticed:
@@ -293,6 +377,55 @@ class FaultScript(Value, frozen=True, kw_only=True):
     repeat: bool
     charge_reference: str | None
     fired: dict[str, int]
+
+
+class Ahead(Value, frozen=True, kw_only=True):
+    """What a provider will do by itself next, and how many notices are on their way just now."""
+
+    next_at: datetime | None
+    untold: int
+
+
+class OutsideRefund(Value, frozen=True, kw_only=True):
+    """Have money of a charge go back that nobody asked us for; None: all that is left."""
+
+    book: str
+    book_time: datetime
+    charge_reference: str
+    amount_minor: int | None = None
+    reference: str | None = None
+
+
+DisputeAction = Literal[
+    "chargeback",
+    "inquiry",
+    "med",
+    "chargeback_won",
+    "med_won",
+    "inquiry_won",
+    "chargeback_lost",
+    "med_lost",
+    "chargeback_withdrawn",
+    "inquiry_escalated",
+    "chargeback_reopened",
+    "chargeback_reversed",
+]
+
+
+class DisputeSimulation(Value, frozen=True, kw_only=True):
+    """Have the network do something to a case; `case` None: the newest that fits.
+
+    `reference`: asked again under it, it has one effect and one answer.
+    """
+
+    book: str
+    book_time: datetime
+    charge_reference: str
+    action: DisputeAction
+    amount_minor: int | None = None
+    case: str | None = None
+    reason: str | None = None
+    reference: str | None = None
 
 
 ChargeAction = Literal["processing", "completed", "failed", "expired"]
@@ -312,6 +445,22 @@ class Sandbox(Provider, Protocol):
         """Bring a refund to this status now. Unknown("status_409") if it cannot be."""
         ...
 
+    async def simulate_dispute(
+        self, request: DisputeSimulation
+    ) -> DisputeNotice | Absent | Unavailable | Unknown:
+        """Bring a case about or to its end now. Unknown("status_409") if it cannot be."""
+        ...
+
+    async def refund_outside(
+        self, request: OutsideRefund
+    ) -> RefundNotice | Absent | Unavailable | Unknown:
+        """Give money back without us now. Unknown("status_409") if it cannot be."""
+        ...
+
+    async def look_ahead(self, *, book: str, book_time: datetime) -> Ahead | None:
+        """Have the provider do what is due, then say what comes next; None: it cannot be asked."""
+        ...
+
     async def next_change_at(self, *, book: str, book_time: datetime) -> datetime | None:
         """When the provider will next change something of the book by itself; None: never."""
         ...
@@ -327,56 +476,3 @@ class Sandbox(Provider, Protocol):
     async def clear_faults(self, book: str) -> int | None:
         """Forget the scripts of a book; how many there were, None if it was not done."""
         ...
-
-
-# Our references (rails.md, section 5).
-
-
-class RefundReference(Value, frozen=True, kw_only=True):
-    """What a refund's reference says: claim, shard, and which try of it."""
-
-    claim_id: str
-    shard: int
-    generation: int
-
-
-def refund_reference(claim_id: str, shard: int, generation: int) -> str:
-    """Our reference of one generation of a claim's refund: 19 upper-case letters and digits.
-
-    Claim id without hyphens, shard and generation in two base-36 digits each, so that a notice
-    finds its shard by itself. Bug: a malformed id, or a number outside 0 to 1295.
-    """
-    return _reference(claim_id, shard, generation)
-
-
-def charge_reference(payment_id: str, shard: int, generation: int = 1) -> str:
-    """Our reference of a payment's charge, in the same form."""
-    return _reference(payment_id, shard, generation)
-
-
-def parse_refund_reference(reference: str) -> RefundReference | None:
-    """Claim, shard and generation of a reference of ours; None if it is none."""
-    match = _REFUND_REFERENCE.fullmatch(reference)
-    if match is None:
-        return None
-    stamp, tail, shard, generation = match.groups()
-    return RefundReference(
-        claim_id=f"CLM-{stamp}-{tail}", shard=int(shard, 36), generation=int(generation, 36)
-    )
-
-
-def parse_charge_reference(reference: str) -> tuple[str, int] | None:
-    """Payment id and shard of a reference of ours; None if it is none."""
-    match = _CHARGE_REFERENCE.fullmatch(reference)
-    if match is None:
-        return None
-    stamp, tail, shard, _ = match.groups()
-    return f"TXN-{stamp}-{tail}", int(shard, 36)
-
-
-def _reference(name: str, shard: int, generation: int) -> str:
-    assert min(shard, generation) >= 0, (shard, generation)
-    reference = name.replace("-", "") + base36(shard, 2) + base36(generation, 2)
-    is_ours = _REFUND_REFERENCE.fullmatch(reference) or _CHARGE_REFERENCE.fullmatch(reference)
-    assert is_ours, reference
-    return reference

@@ -81,12 +81,65 @@ def charged(ending: Ending, reference: str) -> port.Charged | port.Absent:
     return _charge_found(answer)
 
 
+def disputed(ending: Ending, case: str | None) -> port.DisputeNotice | port.Absent | Doubt:
+    """How a case stands, as far as the ending of a call proves it; `case` None: any."""
+    answer = told(ending, protocol.Dispute)
+    if not isinstance(answer, protocol.Dispute):
+        return answer
+    if case is not None and answer.case != case:
+        return port.Unknown(reason="other_reference")
+    return _dispute_found(answer)
+
+
+def answered(ending: Ending, reference: str, case_name: str) -> port.Outcome:
+    """What became of evidence or of giving in, as far as the ending of a call proves it."""
+    answer = told(ending, protocol.DisputeAnswer)
+    match answer:
+        case port.Absent():
+            return port.Unknown(reason="status_404")
+        case port.Unavailable() | port.Unknown():
+            return answer
+        case protocol.DisputeAnswer() if (answer.reference, answer.case) != (reference, case_name):
+            return port.Unknown(reason="other_reference")
+        case protocol.DisputeAnswer(status="declined"):
+            return port.Declined(provider_reference=answer.case, reason=answer.reason or "declined")
+        case protocol.DisputeAnswer():
+            return port.Settled(
+                provider_reference=answer.case,
+                rail_reference=answer.rail_reference,
+                amount_minor=answer.amount_minor,
+                currency=answer.currency,
+                settled_at=answer.at,
+            )
+
+
+def refunded_outside(
+    ending: Ending, charge_reference: str
+) -> port.RefundNotice | port.Absent | Doubt:
+    """A refund that nobody asked us for, as its notice would tell it."""
+    answer = told(ending, protocol.Refund)
+    if not isinstance(answer, protocol.Refund):
+        return answer
+    if answer.charge_reference != charge_reference or answer.settled_at is None:
+        return port.Unknown(reason="other_reference")
+    finding = _finding(answer)
+    return port.RefundNotice(
+        id=f"{answer.refund_id}_{answer.status}",
+        reference=answer.reference,
+        charge_reference=charge_reference,
+        finding=finding,
+        at=answer.settled_at,
+    )
+
+
 def noticed(message_id: str, body: bytes) -> port.Noticed:
     """A genuine notice, read; of a type or form that is not known, it is put by."""
     notice = _decoded(body, protocol.Notice)
     if notice is None:
         return port.OtherNotice(id=message_id)
     kind, _, status = notice.type.partition(".")
+    if kind == "dispute" and notice.dispute is not None:
+        return _dispute_found(notice.dispute)
     try:
         if kind == "refund":
             return port.RefundNotice(
@@ -122,6 +175,19 @@ def without_nulls(payee: port.Payee) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def document(one: port.Document) -> protocol.Document:
+    """A piece of evidence as it is sent."""
+    return protocol.Document(
+        type=one.type,
+        text=one.text,
+        filename=one.filename,
+        content_type=one.content_type,
+        sha256=one.sha256,
+        data=one.data,
+        note=one.note,
+    )
+
+
 def script(fault: protocol.Fault) -> port.FaultScript:
     """A script of faults as the port shows it."""
     return port.FaultScript(
@@ -151,7 +217,8 @@ def _retry_after(reply: Reply) -> int | None:
 
 
 def _refund_found(refund: protocol.Refund, reference: str, charge_reference: str) -> port.Found:
-    if (refund.reference, refund.charge_reference) != (reference, charge_reference):
+    is_meant = reference in {refund.reference, refund.refund_id}
+    if not is_meant or refund.charge_reference != charge_reference:
         return port.Unknown(reason="other_reference")
     return _finding(refund)
 
@@ -213,6 +280,25 @@ def _charge_found(charge: protocol.Charge) -> port.KnownCharge:
             return port.Failed(**values, failure_code=charge.failure_code or "failed")
         case "expired":
             return port.Expired(**values, failure_code=charge.failure_code or "expired")
+
+
+def _dispute_found(case: protocol.Dispute) -> port.DisputeNotice:
+    return port.DisputeNotice(
+        id=case.id,
+        case=case.case,
+        kind=case.kind,
+        charge_reference=case.charge_reference,
+        status=case.status,
+        round=case.round,
+        amount_minor=case.amount_minor,
+        currency=case.currency,
+        reason=case.reason,
+        reason_code=case.reason_code,
+        rail_reference=case.rail_reference,
+        evidence_due_at=case.evidence_due_at,
+        next_case=case.next_case,
+        at=case.at,
+    )
 
 
 def _noticed_refund(notice: protocol.Notice, status: str) -> protocol.Refund:

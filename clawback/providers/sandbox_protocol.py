@@ -14,6 +14,10 @@ ChargeStatus = Literal["pending", "processing", "completed", "failed", "expired"
 RefundStatus = Literal["accepted", "settled", "declined", "returned"]
 
 
+DisputeKind = Literal["inquiry", "chargeback", "med"]
+DisputeStatus = Literal["opened", "won", "lost", "withdrawn", "escalated", "reopened", "reversed"]
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """Base of what is sent."""
 
@@ -64,6 +68,51 @@ class AskFault(Asked, frozen=True, kw_only=True):
     charge_reference: str | None = None
     repeat: bool = False
     book: str | None = None
+    reference: str | None = None
+
+
+class AskOutsideRefund(Asked, frozen=True, kw_only=True):
+    """POST /charges/{reference}/refunds: None is all that is left."""
+
+    reference: str | None = None
+    amount_minor: int | None = None
+
+
+class AskDispute(Asked, frozen=True, kw_only=True):
+    """POST /charges/{reference}/disputes."""
+
+    action: str
+    reference: str | None = None
+    amount_minor: int | None = None
+    case: str | None = None
+    reason: str | None = None
+
+
+class Document(Asked, frozen=True, kw_only=True):
+    """A piece of evidence: a text, or a file as base64 with its SHA-256."""
+
+    type: str
+    text: str | None = None
+    filename: str | None = None
+    content_type: str | None = None
+    sha256: str | None = None
+    data: bytes | None = None
+    note: str | None = None
+
+
+class AskEvidence(Asked, frozen=True, kw_only=True):
+    """POST /disputes/{case}/evidence."""
+
+    reference: str
+    kind: DisputeKind
+    documents: list[Document]
+
+
+class AskAccept(Asked, frozen=True, kw_only=True):
+    """POST /disputes/{case}/accept."""
+
+    reference: str
+    kind: DisputeKind
 
 
 class Charge(Told, frozen=True, kw_only=True):
@@ -96,6 +145,38 @@ class Refund(Told, frozen=True, kw_only=True):
     returned_at: datetime | None
     rail_reference: str | None
     reason: str | None
+
+
+class Dispute(Told, frozen=True, kw_only=True):
+    """A case as its network knows it; `id` names its newest change, however it is told."""
+
+    id: str
+    case: str
+    kind: DisputeKind
+    charge_reference: str
+    status: DisputeStatus
+    round: int
+    amount_minor: int
+    currency: str
+    reason: str | None
+    reason_code: str | None
+    rail_reference: str | None
+    evidence_due_at: datetime | None
+    next_case: str | None
+    at: datetime
+
+
+class DisputeAnswer(Told, frozen=True, kw_only=True):
+    """What becomes of evidence or of giving in: `settled` if the network has it."""
+
+    reference: str
+    case: str
+    status: Literal["settled", "declined"]
+    reason: str | None
+    amount_minor: int
+    currency: str
+    rail_reference: str | None
+    at: datetime
 
 
 class Lookups(Told, frozen=True, kw_only=True):
@@ -132,10 +213,11 @@ class NextChange(Told, frozen=True, kw_only=True):
     """GET /due: when the provider will next change something of the book by itself."""
 
     next_at: datetime | None
+    untold: int
 
 
 class Notice(Told, frozen=True, kw_only=True):
-    """The body of a notice. `type` is charge.<status> or refund.<status>."""
+    """The body of a notice. `type` is charge.<status>, refund.<status> or dispute.<status>."""
 
     id: str
     type: str
@@ -150,6 +232,7 @@ class Notice(Told, frozen=True, kw_only=True):
     rail_reference: str | None
     reason: str | None
     at: datetime
+    dispute: Dispute | None = None
 
 
 class Problem(Told, frozen=True, kw_only=True):

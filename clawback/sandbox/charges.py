@@ -8,13 +8,21 @@ answer and changes nothing; the same reference with other terms is refused.
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from clawback.clock import from_milliseconds, milliseconds, wire_time
 from clawback.sandbox import identifiers
-from clawback.sandbox.protocol import SIMULATIONS, AskCharge, Charge, ChargeStatus, Notice
+from clawback.sandbox.protocol import (
+    DISPUTED,
+    SIMULATIONS,
+    AskCharge,
+    Charge,
+    ChargeStatus,
+    DisputeKind,
+    Notice,
+)
 from clawback.sandbox.record import ChargeRow, ChargeStep, Record, maybe_time
 
 EXPIRES_SECONDS: Final[dict[str, int | None]] = {
@@ -37,13 +45,26 @@ class Conflict(Exception):
     """The reference is taken by other terms, or the state does not allow the change."""
 
 
+class Planner(Protocol):
+    """Who opens the cases that were planned with a charge."""
+
+    def plan(self, charge: ChargeRow, kind: DisputeKind) -> None:
+        """Have a case opened some time after the charge completes."""
+        ...
+
+    def charge_completed(self, charge: ChargeRow, at: datetime) -> None:
+        """The payer has paid."""
+        ...
+
+
 class Charges:
     """Opens, shows and decides charges."""
 
-    def __init__(self, record: Record, tell: Tell) -> None:
+    def __init__(self, record: Record, tell: Tell, disputes: Planner) -> None:
         """`tell` is called once for each change that the caller did not make by opening."""
         self._record = record
         self._tell = tell
+        self._disputes = disputes
 
     def open(self, asked: AskCharge, *, book: str, now: datetime, fault: str) -> bytes:
         """Open the charge, or repeat the first answer. Raises: Conflict."""
@@ -52,6 +73,11 @@ class Charges:
             row = _opened(asked, book, now, fault, self._record.next_number("charge"))
             row = msgspec.structs.replace(row, answer=_ENCODE(shown(row)))
             self._record.add_charge(row)
+            for kind in DISPUTED:
+                if asked.simulate == kind:
+                    self._disputes.plan(row, kind)
+            if row.status == "completed":
+                self._disputes.charge_completed(row, now)
             return row.answer
         terms = (row.book, row.method, row.amount_minor, row.currency)
         if terms != (book, asked.method, asked.amount_minor, asked.currency):
@@ -98,6 +124,8 @@ class Charges:
         else:
             row = _decided(row, status, at)
         self._tell(notice(row, at))
+        if status == "completed":
+            self._disputes.charge_completed(row, at)
         return self._keep(row)
 
     def _keep(self, row: ChargeRow) -> ChargeRow:

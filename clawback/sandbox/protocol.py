@@ -14,6 +14,26 @@ import msgspec
 ChargeStatus = Literal["pending", "processing", "completed", "failed", "expired"]
 RefundStatus = Literal["accepted", "settled", "declined", "returned"]
 
+DisputeKind = Literal["inquiry", "chargeback", "med"]
+DisputeStatus = Literal["opened", "won", "lost", "withdrawn", "escalated", "reopened", "reversed"]
+DisputeAction = Literal[
+    "chargeback",
+    "inquiry",
+    "med",
+    "chargeback_won",
+    "med_won",
+    "inquiry_won",
+    "chargeback_lost",
+    "med_lost",
+    "chargeback_withdrawn",
+    "inquiry_escalated",
+    "chargeback_reopened",
+    "chargeback_reversed",
+]
+
+DISPUTED: Final[tuple[DisputeKind, ...]] = ("chargeback", "inquiry", "med")
+"""`simulate` on a charge that also plans a case, half a minute after the charge completes."""
+
 SIMULATIONS: Final = {
     "paid": ("completed", 5),
     "failed": ("failed", 5),
@@ -85,6 +105,56 @@ class SimulateRefund(Asked, frozen=True, kw_only=True):
     status: Literal["settled", "declined", "returned"]
 
 
+class AskOutsideRefund(Asked, frozen=True, kw_only=True):
+    """POST /charges/{reference}/refunds: money that somebody gives back without us.
+
+    `amount_minor` None: all that is left. `reference`: asked again, it has one effect.
+    """
+
+    reference: str | None = None
+    amount_minor: int | None = None
+
+
+class AskDispute(Asked, frozen=True, kw_only=True):
+    """POST /charges/{reference}/disputes. `case` None: the newest that the action fits.
+
+    `reference`: asked again under it, the action has one effect and the first answer.
+    """
+
+    action: DisputeAction
+    reference: str | None = None
+    amount_minor: int | None = None
+    case: str | None = None
+    reason: str | None = None
+
+
+class Document(Asked, frozen=True, kw_only=True):
+    """A piece of evidence: a text, or a file as base64 with its SHA-256."""
+
+    type: str
+    text: str | None = None
+    filename: str | None = None
+    content_type: str | None = None
+    sha256: str | None = None
+    data: bytes | None = None
+    note: str | None = None
+
+
+class AskEvidence(Asked, frozen=True, kw_only=True):
+    """POST /disputes/{case}/evidence."""
+
+    reference: str
+    kind: DisputeKind
+    documents: list[Document]
+
+
+class AskAccept(Asked, frozen=True, kw_only=True):
+    """POST /disputes/{case}/accept."""
+
+    reference: str
+    kind: DisputeKind
+
+
 class AskLookups(Asked, frozen=True, kw_only=True):
     """POST /refunds/lookup: at most 100 references at once."""
 
@@ -99,6 +169,7 @@ class AskFault(Asked, frozen=True, kw_only=True):
     charge_reference: str | None = None
     repeat: bool = False
     book: str | None = None
+    reference: str | None = None
 
 
 class Charge(Told, frozen=True, kw_only=True):
@@ -133,6 +204,43 @@ class Refund(Told, frozen=True, kw_only=True):
     reason: str | None
 
 
+class Dispute(Told, frozen=True, kw_only=True):
+    """A case as its network knows it; `id` names its newest change, however it is told.
+
+    `amount_minor` is what is demanded, or what was granted once it is lost. `at`: when it changed.
+    """
+
+    id: str
+    case: str
+    kind: DisputeKind
+    charge_reference: str
+    status: DisputeStatus
+    round: int
+    amount_minor: int
+    currency: str
+    reason: str | None
+    reason_code: str | None
+    rail_reference: str | None
+    evidence_due_at: datetime | None
+    submitted_at: datetime | None
+    next_case: str | None
+    at: datetime
+
+
+class DisputeAnswer(Told, frozen=True, kw_only=True):
+    """What becomes of evidence or of giving in: `settled` if the network has it."""
+
+    reference: str
+    case: str
+    operation: Literal["evidence", "accept"]
+    status: Literal["settled", "declined"]
+    reason: str | None
+    amount_minor: int
+    currency: str
+    rail_reference: str | None
+    at: datetime
+
+
 class Lookups(Told, frozen=True, kw_only=True):
     """Answer of POST /refunds/lookup: in the order asked; None where no such refund exists."""
 
@@ -164,9 +272,13 @@ class Cleared(Told, frozen=True, kw_only=True):
 
 
 class NextChange(Told, frozen=True, kw_only=True):
-    """GET /due: when the provider will next change something of the book by itself."""
+    """GET /due: when the provider will next change something of the book by itself.
+
+    What was due has been done. `untold`: notices about the book that are just on their way.
+    """
 
     next_at: datetime | None
+    untold: int
 
 
 class RecordedRefund(Told, frozen=True, kw_only=True):
@@ -195,6 +307,25 @@ class RecordedCharge(Told, frozen=True, kw_only=True):
     asked: int
 
 
+class RecordedDispute(Told, frozen=True, kw_only=True):
+    """A line of GET /record/disputes. `taken_minor`: what it took from the merchant.
+
+    `evidence` counts the pieces that were taken in, `asked` all calls about it.
+    """
+
+    case: str
+    charge_reference: str
+    book: str
+    kind: DisputeKind
+    status: DisputeStatus
+    round: int
+    amount_minor: int
+    currency: str
+    taken_minor: int
+    evidence: int
+    asked: int
+
+
 class RefundRecord(Told, frozen=True, kw_only=True):
     """GET /record/refunds: oldest first; `next` is the cursor of the following page, or None."""
 
@@ -209,6 +340,13 @@ class ChargeRecord(Told, frozen=True, kw_only=True):
     next: int | None
 
 
+class DisputeRecord(Told, frozen=True, kw_only=True):
+    """GET /record/disputes: oldest first; `next` is the cursor of the following page, or None."""
+
+    data: list[RecordedDispute]
+    next: int | None
+
+
 class Totals(Told, frozen=True, kw_only=True):
     """GET /record/totals: counts by status; `effects` counts refunds that took money out."""
 
@@ -219,7 +357,10 @@ class Totals(Told, frozen=True, kw_only=True):
 
 
 class Notice(Told, frozen=True, kw_only=True):
-    """The body of a notice. `type` is charge.<status> or refund.<status>."""
+    """The body of a notice. `type` is charge.<status>, refund.<status> or dispute.<status>.
+
+    `dispute` is the case as the change left it, `reference` then its name.
+    """
 
     id: str
     type: str
@@ -234,6 +375,7 @@ class Notice(Told, frozen=True, kw_only=True):
     rail_reference: str | None
     reason: str | None
     at: datetime
+    dispute: Dispute | None = None
 
 
 class Problem(Told, frozen=True, kw_only=True):

@@ -16,13 +16,14 @@ from typing import Final, Literal
 import msgspec
 
 from clawback.clock import from_milliseconds, milliseconds
-from clawback.sandbox.protocol import ChargeStatus, RefundStatus
+from clawback.sandbox.protocol import ChargeStatus, DisputeKind, DisputeStatus, RefundStatus
 
 _NAMED: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 Bindable = str | int | bytes | None
 ChargeStep = Literal["completed", "failed", "expired"]
 RefundStep = Literal["settled", "named", "returned"]
+DisputeStep = Literal["opened", "decided"]
 
 
 class ChargeRow(msgspec.Struct, frozen=True):
@@ -71,6 +72,35 @@ class RefundRow(msgspec.Struct, frozen=True):
     answer: bytes
 
 
+class DisputeRow(msgspec.Struct, frozen=True):
+    """A case, in the order of its columns; `planned` until its network opens it.
+
+    `changes` counts what was told of it; `ended_by` is the refund that ended an inquiry.
+    """
+
+    number: int
+    name: str
+    charge_reference: str
+    book: str
+    kind: DisputeKind
+    round: int
+    changes: int
+    status: DisputeStatus | Literal["planned"]
+    amount_minor: int
+    granted_minor: int
+    currency: str
+    reason: str | None
+    reason_code: str | None
+    rail_reference: str | None
+    evidence_due_at_ms: int | None
+    submitted_at_ms: int | None
+    changed_at_ms: int
+    next_case: str | None
+    ended_by: str | None
+    step: DisputeStep | None
+    step_at_ms: int | None
+
+
 def queries(text: str) -> dict[str, str]:
     """The statements of a .sql file by name."""
     parts = _NAMED.split(text)
@@ -90,7 +120,7 @@ class Record:
         self._db.executescript(self._sql["schema"])
         self._is_open = False
         self._offsets: dict[str, int] = dict(self._db.execute(self._sql["offsets"]).fetchall())
-        self._numbers = list(self.one("last_numbers") or (0, 0, 0))
+        self._numbers = list(self.one("last_numbers") or (0, 0, 0, 0))
 
     def close(self) -> None:
         """Commit and close."""
@@ -120,9 +150,9 @@ class Record:
         """All rows of a query."""
         return self._db.execute(self._sql[name], values).fetchall()
 
-    def next_number(self, kind: Literal["charge", "refund", "notice"]) -> int:
+    def next_number(self, kind: Literal["charge", "refund", "notice", "dispute"]) -> int:
         """The next running number of a table; a gap is left if its row is never written."""
-        index = ("charge", "refund", "notice").index(kind)
+        index = ("charge", "refund", "notice", "dispute").index(kind)
         number = int(self._numbers[index] or 0) + 1
         self._numbers[index] = number
         return number
@@ -145,6 +175,7 @@ class Record:
         self.write("keep_offset", book, offset_seconds)
         self.write("move_charges", book, offset_seconds)
         self.write("move_refunds", book, offset_seconds)
+        self.write("move_disputes", book, offset_seconds)
         return True
 
     def charge(self, reference: str) -> ChargeRow | None:
@@ -196,7 +227,42 @@ class Record:
             self._real_ms(row),
         )
 
-    def _real_ms(self, row: ChargeRow | RefundRow) -> int | None:
+    def dispute(self, name: str) -> DisputeRow | None:
+        """The case of this name, or None."""
+        row = self.one("dispute", name)
+        return None if row is None else DisputeRow(*row)  # type: ignore[arg-type] # by column
+
+    def disputes_of(self, charge_reference: str) -> list[DisputeRow]:
+        """All cases about a charge, oldest first."""
+        names = self.many("disputes_of", charge_reference)
+        return [row for (name,) in names if (row := self.dispute(str(name))) is not None]
+
+    def add_dispute(self, row: DisputeRow) -> None:
+        """Write a new case. Bug: the name exists."""
+        self.write("add_dispute", *msgspec.structs.astuple(row), self._real_ms(row))
+
+    def keep_dispute(self, row: DisputeRow) -> None:
+        """Write what became of a case."""
+        self.write(
+            "keep_dispute",
+            row.name,
+            row.round,
+            row.changes,
+            row.status,
+            row.granted_minor,
+            row.reason,
+            row.rail_reference,
+            row.evidence_due_at_ms,
+            row.submitted_at_ms,
+            row.changed_at_ms,
+            row.next_case,
+            row.ended_by,
+            row.step,
+            row.step_at_ms,
+            self._real_ms(row),
+        )
+
+    def _real_ms(self, row: ChargeRow | RefundRow | DisputeRow) -> int | None:
         return None if row.step_at_ms is None else row.step_at_ms - self.offset_ms(row.book)
 
 

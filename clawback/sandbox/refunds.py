@@ -6,30 +6,45 @@ reference is answered with the bytes of the first answer; the same reference wit
 refused. What is left of the charge falls and rises in the transaction of the refund itself.
 """
 
+import re
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from clawback.clock import from_milliseconds, milliseconds
 from clawback.sandbox import identifiers
 from clawback.sandbox.charges import Conflict, Tell
-from clawback.sandbox.protocol import AskRefund, Notice, Refund, RefundStatus
+from clawback.sandbox.protocol import AskOutsideRefund, AskRefund, Notice, Refund, RefundStatus
 from clawback.sandbox.record import ChargeRow, Record, RefundRow, RefundStep, maybe_time
 
 SETTLE_SECONDS: Final = 2
 _BOUNCE_DAYS: Final = 3
 _ARN_BUSINESS_DAYS: Final = 2
+_NAME: Final = re.compile(r"sbx_rf_([0-9]{9,15})", re.ASCII)
 _ENCODE: Final = msgspec.json.Encoder().encode
+
+
+class Inquirer(Protocol):
+    """Who ends an inquiry when its money goes back, and takes it up again."""
+
+    def refund_left(self, refund: RefundRow, at: datetime) -> None:
+        """Money goes back to the payer."""
+        ...
+
+    def refund_undone(self, refund: RefundRow, at: datetime) -> None:
+        """It did not arrive, or came back."""
+        ...
 
 
 class Refunds:
     """Opens, shows and decides refunds."""
 
-    def __init__(self, record: Record, tell: Tell) -> None:
+    def __init__(self, record: Record, tell: Tell, disputes: Inquirer) -> None:
         """`tell` is called once for each change that the caller did not see in an answer."""
         self._record = record
         self._tell = tell
+        self._disputes = disputes
 
     def open(self, asked: AskRefund, *, book: str, now: datetime, fault: str) -> bytes:
         """Accept or decline the refund, or repeat the first answer. Raises: Conflict."""
@@ -46,7 +61,32 @@ class Refunds:
         self._record.add_refund(row)
         if row.effects:
             self._record.write("take_from_charge", row.charge_reference, row.amount_minor)
+            self._disputes.refund_left(row, now)
         return row.answer
+
+    def give_outside(self, charge: ChargeRow, asked: AskOutsideRefund, now: datetime) -> RefundRow:
+        """Money goes back that nobody asked us for; under the same reference it is one effect.
+
+        Raises: Conflict if the charge holds no so much.
+        """
+        known = None if asked.reference is None else self._record.refund(asked.reference)
+        if known is not None and known.charge_reference == charge.reference:
+            return known
+        left_minor = charge.amount_minor - charge.refunded_minor
+        amount_minor = asked.amount_minor or left_minor
+        if known is not None or charge.status != "completed" or not 0 < amount_minor <= left_minor:
+            raise Conflict("exceeds_charge")
+        number = self._record.next_number("refund")
+        wanted = AskRefund(
+            reference=asked.reference or f"SBXOUT{number:09d}",
+            charge_reference=charge.reference,
+            amount_minor=amount_minor,
+            currency=charge.currency,
+        )
+        row = _opened(wanted, book=charge.book, method=charge.method, now=now, number=number)
+        row = msgspec.structs.replace(row, effects=0)
+        self._record.add_refund(row)
+        return self.settle(row, now)
 
     def _repeat(self, row: RefundRow, asked: AskRefund, book: str) -> bytes:
         terms = (row.book, row.charge_reference, row.amount_minor, row.currency)
@@ -56,13 +96,21 @@ class Refunds:
         return row.answer
 
     def look_up(self, reference: str, *, book: str, now: datetime) -> RefundRow | None:
-        """The refund as it stands at this time of the book, or None."""
-        row = self._record.refund(reference)
+        """The refund as it stands at this time of the book, or None.
+
+        It is known by its reference, and by the name that the provider gave it.
+        """
+        row = self._record.refund(self._reference_of(reference))
         if row is None or row.book != book:
             return None
         while row.step is not None and (row.step_at_ms or 0) <= milliseconds(now):
             row = self.take_step(row)
         return row
+
+    def _reference_of(self, name: str) -> str:
+        match = _NAME.fullmatch(name)
+        found = None if match is None else self._record.one("refund_named", int(match[1]))
+        return name if found is None else str(found[0])
 
     def take_step(self, row: RefundRow) -> RefundRow:
         """Do what has fallen due. Bug: nothing is scheduled."""
@@ -84,6 +132,7 @@ class Refunds:
             return row
         if not row.effects:
             self._take(row)
+            self._disputes.refund_left(row, at)
         settled = msgspec.structs.replace(
             row,
             status="settled",
@@ -100,7 +149,7 @@ class Refunds:
             return row
         if row.status != "accepted":
             raise Conflict("status_does_not_allow")
-        self._give_back(row)
+        self._give_back(row, at)
         return self._keep(_declined(row, "declined_by_bank"), at)
 
     def return_(self, row: RefundRow, at: datetime) -> RefundRow:
@@ -109,7 +158,7 @@ class Refunds:
             return row
         if row.status != "settled":
             raise Conflict("status_does_not_allow")
-        self._give_back(row)
+        self._give_back(row, at)
         returned = msgspec.structs.replace(
             row,
             status="returned",
@@ -142,8 +191,9 @@ class Refunds:
             raise Conflict("exceeds_charge")
         self._record.write("take_from_charge", row.charge_reference, row.amount_minor)
 
-    def _give_back(self, row: RefundRow) -> None:
+    def _give_back(self, row: RefundRow, at: datetime) -> None:
         self._record.write("take_from_charge", row.charge_reference, -row.amount_minor)
+        self._disputes.refund_undone(row, at)
 
     def _keep(self, row: RefundRow, at: datetime) -> RefundRow:
         self._record.keep_refund(row)

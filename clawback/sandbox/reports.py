@@ -1,20 +1,20 @@
 """What the sandbox provider shows of itself: its record, its faults, what comes next.
 
-The record is read by tests as an oracle: it lists every charge and refund with how often it was
-asked for and whether money is out. Nothing here changes money; the fault script can be cleared.
+The record is read by tests as an oracle: it lists every charge, refund and case with how often
+it was asked for and whether money is out. Nothing here changes money; the fault script can be
+cleared.
 """
 
 from typing import Final, TypeVar, cast
 
 import msgspec
 
-from clawback.clock import from_milliseconds
 from clawback.sandbox import protocol
 from clawback.sandbox.record import Bindable, Record
 from clawback.sandbox.script import Script
 
 PAGE_ROWS: Final = 250  # a page stays below the callers' cap of 64 KiB
-LineT = TypeVar("LineT", protocol.RecordedRefund, protocol.RecordedCharge)
+LineT = TypeVar("LineT", protocol.RecordedRefund, protocol.RecordedCharge, protocol.RecordedDispute)
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -26,31 +26,23 @@ class Reports:
         self._record = record
         self._script = script
 
-    def answer(
-        self, method: str, path: tuple[str, ...], query: dict[str, str], book: str
-    ) -> bytes | None:
+    def answer(self, method: str, path: tuple[str, ...], query: dict[str, str]) -> bytes | None:
         """The body of the answer; None if there is no such call."""
         match method, path:
             case "GET", ("faults",):
                 return _encode(protocol.Faults(data=self._script.all(query.get("book"))))
             case "DELETE", ("faults",):
                 return _encode(protocol.Cleared(cleared=self._script.clear(query.get("book"))))
-            case "GET", ("due",):
-                return _encode(self._next_change(book))
             case "GET", ("record", "refunds"):
                 return _encode(self._refunds(query))
             case "GET", ("record", "charges"):
                 return _encode(self._charges(query))
+            case "GET", ("record", "disputes"):
+                return _encode(self._disputes(query))
             case "GET", ("record", "totals"):
                 return _encode(self._totals())
             case _:
                 return None
-
-    def _next_change(self, book: str) -> protocol.NextChange:
-        row = self._record.one("next_step_of_book", book)
-        next_ms = None if row is None else row[0]
-        next_at = from_milliseconds(next_ms) if isinstance(next_ms, int) else None
-        return protocol.NextChange(next_at=next_at)
 
     def _refunds(self, query: dict[str, str]) -> protocol.RefundRecord:
         rows = self._page("recorded_refunds", query)
@@ -61,6 +53,11 @@ class Reports:
         rows = self._page("recorded_charges", query)
         data = [_line(row, protocol.RecordedCharge) for row in rows]
         return protocol.ChargeRecord(data=data, next=_next_cursor(rows))
+
+    def _disputes(self, query: dict[str, str]) -> protocol.DisputeRecord:
+        rows = self._page("recorded_disputes", query)
+        data = [_line(row, protocol.RecordedDispute) for row in rows]
+        return protocol.DisputeRecord(data=data, next=_next_cursor(rows))
 
     def _page(self, name: str, query: dict[str, str]) -> list[tuple[Bindable, ...]]:
         after = query.get("after", "0")

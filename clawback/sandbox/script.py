@@ -37,10 +37,16 @@ class Script:
             )
 
     def add(self, asked: AskFault) -> Fault | None:
-        """Store a script. None if its sequence is empty, too long or names no fault."""
+        """Store a script, or find the one of this reference.
+
+        None if its sequence is empty, too long or names no fault.
+        """
         known = NOTICE_FAULTS if asked.operation == "webhook" else CALL_FAULTS
         if not 1 <= len(asked.sequence) <= MAX_SEQUENCE or not set(asked.sequence) <= set(known):
             return None
+        found = self._known(asked.reference)
+        if found is not None:
+            return found
         number = 1 + max(self._faults, default=0)
         self._record.write(
             "add_fault",
@@ -51,6 +57,8 @@ class Script:
             asked.charge_reference,
             asked.book,
         )
+        if asked.reference is not None:
+            self._record.write("add_fault_call", asked.reference, number)
         self._faults[number] = Fault(
             id=_name(number),
             operation=asked.operation,
@@ -61,6 +69,10 @@ class Script:
             fired={},
         )
         return self._faults[number]
+
+    def _known(self, reference: str | None) -> Fault | None:
+        row = None if reference is None else self._record.one("fault_call", reference)
+        return None if row is None else self._faults.get(cast(int, row[0]))
 
     def all(self, book: str | None) -> list[Fault]:
         """The scripts of a book, spent ones too; None: of all books."""

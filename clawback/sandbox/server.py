@@ -3,7 +3,7 @@
 Requests that arrive together are answered together: each is decided at once, all of their writes
 are committed as one, and only then are the answers sent, so what was answered is on record. An
 accident is real: the connection is held and then cut, which no server framework would do for us.
-Loopback only; bodies above 64 KiB end the connection.
+Loopback only; bodies above 64 KiB end the connection, but for evidence, which may hold files.
 """
 
 import asyncio
@@ -15,6 +15,9 @@ import httptools
 import msgspec
 
 MAX_BODY_BYTES: Final = 65_536
+MAX_EVIDENCE_BYTES: Final = 64 * 1024 * 1024
+"""Files of 40 MiB in all, in base64."""
+
 _REASONS: Final = {
     200: "OK",
     400: "Bad Request",
@@ -108,7 +111,7 @@ class Connection(asyncio.Protocol):
         """Start a request."""
         self._url = b""
         self._headers: dict[str, str] = {}
-        self._body = b""
+        self._body = bytearray()
 
     def on_url(self, url: bytes) -> None:
         """Keep the target."""
@@ -121,14 +124,15 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body, within the cap."""
         self._body += body
-        if len(self._body) > MAX_BODY_BYTES:
+        is_evidence = self._url.startswith(b"/disputes/")
+        if len(self._body) > (MAX_EVIDENCE_BYTES if is_evidence else MAX_BODY_BYTES):
             self._cut()
 
     def on_message_complete(self) -> None:
         """Queue the request behind the one under way."""
         path, _, query = self._url.decode("latin-1").partition("?")
         method = self._parser.get_method().decode("latin-1")
-        self._waiting.append(Request(method, path, query, self._headers, self._body))
+        self._waiting.append(Request(method, path, query, self._headers, bytes(self._body)))
 
     def send(self, answer: Answer) -> None:
         """Send it, later if it says so; cut the connection if there is nothing to send."""

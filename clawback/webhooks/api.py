@@ -1,7 +1,8 @@
-"""GET /events: what happened in a book, oldest first, in commit order (contract, section 10.1).
+"""GET /events, and all routes of webhooks: what happened in a book, oldest first.
 
-An event's body was fixed when it happened and is passed on byte for byte. A cursor is an event's
-id; nothing ever turns up behind one that was handed out.
+Events run in commit order (contract, section 10.1). A body was fixed when it happened and is passed
+on byte for byte. A cursor is an event's id; nothing ever turns up behind one that was handed out.
+A page that is not full hands out the newest event there is: all before it was looked at.
 """
 
 from datetime import datetime
@@ -13,6 +14,7 @@ from clawback.db import queries
 from clawback.errors import Refused
 from clawback.lists import DEFAULT_LIMIT, MAX_LIMIT, Pagination, ParameterRefused
 from clawback.route import Answer, Call, NoBody, Route
+from clawback.webhooks import deliveries, endpoints
 
 SQL: Final = queries.load(__package__, "queries.sql")
 NUMBER_AT: Final = slice(12, 20)
@@ -59,10 +61,6 @@ class _Page(msgspec.Struct, frozen=True):
 async def list_events(call: Call[NoBody, EventsQuery]) -> Answer | Refused:
     """GET /events."""
     query, place = call.query, {"shard": call.book.shard, "book_id": call.book.book_id}
-    for name in ("from_", "to"):
-        at = getattr(query, name)
-        if at is not None and at.tzinfo is None:
-            return ParameterRefused(param=name.rstrip("_"))
     limit = min(max(query.limit, 1), MAX_LIMIT)
     kind = None if query.type in {None, "*"} else query.type
     prefix = kind[:-1] if kind is not None and kind.endswith(".*") else None
@@ -84,9 +82,12 @@ async def list_events(call: Call[NoBody, EventsQuery]) -> Answer | Refused:
             to_time=query.to,
             limit=limit,
         )
-    last = rows[-1]["event_id"] if rows else query.after
+    found = [row for row in rows if row["event_id"] is not None]
+    last = query.after
+    if rows:  # nothing found: it has looked at every event up to the newest
+        last = found[-1]["event_id"] if found else rows[0]["newest_id"]
     shown = _Page(
-        [msgspec.Raw(row["body"].encode()) for row in rows],
+        [msgspec.Raw(row["body"].encode()) for row in found],
         Pagination(total=None, limit=limit, offset=None, pages=None, next=last),
     )
     return Answer(200, _ENCODER.encode(shown))
@@ -111,4 +112,6 @@ ROUTES: Final = (
         query=EventsQuery,
         errors=("invalid_parameter",),
     ),
+    *endpoints.ROUTES,
+    *deliveries.ROUTES,
 )

@@ -1,4 +1,4 @@
-"""The worker process: takes claims from approved to released, and payments through their dues.
+"""The worker process: takes claims to their release, payments through their dues, and tells of it.
 
 Any number of workers may run; what one that dies leaves behind is taken over when its lease, on
 real time, has run out. On SIGTERM nothing new is started, calls in flight end, and their
@@ -11,7 +11,10 @@ import signal
 import uvloop
 
 from clawback import logs, tables
+from clawback.db import pool
 from clawback.settings import Settings
+from clawback.work.clocks import Clocks
+from clawback.work.deliveries import CONNECTIONS, Deliveries
 from clawback.work.schedule import Schedule
 
 log = logs.get_logger()
@@ -34,9 +37,31 @@ async def work(settings: Settings) -> None:
             runtime.seal,
             concurrency=settings.worker_concurrency,
         )
+        parts: list[Schedule | Clocks | Deliveries] = [schedule]
+        if runtime.sandboxes():
+            dsn, lanes, sandboxes = settings.database_url, runtime.lanes, runtime.sandboxes()
+            parts.append(Clocks(dsn, lanes, runtime.reader, schedule, sandboxes))
+        writers = await pool.create_writer_pool(
+            settings.database_url, application_name="clawback deliveries", size=CONNECTIONS
+        )
+        if runtime.seal() is None:
+            log.warning("no_webhooks", advice="set CLAWBACK_SEAL_KEY_FILE")
+        else:
+            egress, most = runtime.egress(), settings.delivery_concurrency
+            parts.append(Deliveries(runtime.lanes, writers, egress, runtime.seal, concurrency=most))
+
+        def stop() -> None:
+            for part in parts:
+                part.stop()
+
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, schedule.stop)
+            loop.add_signal_handler(number, stop)
         log.info("worker_started")
-        await schedule.run()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for part in parts:
+                    group.create_task(part.run())
+        finally:
+            await writers.close()
         log.info("worker_stopped")

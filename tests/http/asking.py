@@ -28,7 +28,8 @@ STATUS: Final = {
     "claim_in_flight": 409, "simulate_not_possible": 409, "refund_exceeds_remaining": 422,
     "refund_window_closed": 422, "partial_refund_not_supported": 422,
     "multiple_refunds_not_supported": 422, "payment_method_unavailable": 422,
-    "key_limit_exceeded": 403, "self_approval": 403, "invalid_csv": 400, "batch_refused": 422,
+    "key_limit_exceeded": 403, "webhook_url_refused": 422, "webhook_limit_reached": 422,
+    "self_approval": 403, "invalid_csv": 400, "batch_refused": 422,
     "commit_token_invalid": 422, "payer_details_invalid": 422,
 }  # fmt: skip
 """Every code that the calls built so far can answer on purpose, and its status."""
@@ -39,8 +40,6 @@ ELSEWHERE: Final = {
     "payment_disputed": "disputes are not built yet",
     "evidence_closed": "disputes are not built yet",
     "evidence_invalid": "disputes are not built yet",
-    "webhook_url_refused": "webhook endpoints are not built yet",
-    "webhook_limit_reached": "webhook endpoints are not built yet",
     "refund_not_supported": "every sandbox method can pay back",
     "missing_required_fields": "no sandbox method asks for a buyer's field",
     "amount_out_of_range": "the sandbox methods take what every payment takes",
@@ -75,6 +74,8 @@ DETAILS: Final[Mapping[str, set[str]]] = {
     "partial_refund_not_supported": {"maxRefunds"},
     "multiple_refunds_not_supported": {"maxRefunds"},
     "payment_method_unavailable": {"reason"},
+    "webhook_url_refused": {"rule"},
+    "webhook_limit_reached": {"limit"},
 }
 """Keys of `details` that must be there; codes that are not named have no details."""
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from tests.http.asking import Ask, Row, get, pay, post, raw, refund
 from tests.http.claim_refusals import batches, decisions
+from tests.http.refused_webhooks import webhooks
 
 MXN: Final = {"currency": "MXN"}
 SPEI: Final = '"paymentMethodId":"sbx_spei","country":"MX"'
@@ -494,5 +495,5 @@ def rates() -> Iterator[Row]:
 TABLE: Final = (
     *amounts(), *guards(), *payment_amounts(), *json_rules(), *fields(), *payment_fields(),
     *simulations(), *states(), *keys(), *headers(), *queries(), *routes(), *transport(),
-    *notices(), *decisions(), *batches(), *rates(),
+    *notices(), *webhooks(), *decisions(), *batches(), *rates(),
 )  # fmt: skip

@@ -6,7 +6,6 @@ window, and a key that has expired.
 
 import base64
 import hmac
-import json
 import time
 from hashlib import sha256
 from typing import Final
@@ -15,11 +14,11 @@ from clawback import clock
 from tests.support.databases import Database
 from tests.support.shops import Shop, demo_shop, other_shop
 from tests.support.trees import Tree
-from tests.support.wire import Line
 
 MERCHANT: Final = "MCH-NORTE"
 DAYS_200: Final = 200 * 86_400
-QUIET_SECONDS: Final = 1.0
+QUIET_SECONDS: Final = 3.0
+"""The sandbox provider says nothing for 2 s before it settles a refund."""
 
 Scene = dict[str, str]
 
@@ -35,6 +34,9 @@ def make_scene(tree: Tree, database: Database) -> Scene:
     scene["foreign_claim"] = _refunded(foreign, scene["foreign"], 5)
     tree.told("books", "set", "MCH-STRICT", "require-idempotency-key=yes")
     scene |= _late(tree, database)
+    hooked = other_shop(tree, "MCH-HOOKED")
+    hooks = [hooked.post("/webhooks", {"events": ["*"]})["id"] for _ in range(20)]
+    scene |= {"hooked": hooked.key, "hook_elsewhere": str(hooks[0])}
     _wait_until_quiet(database)
     return scene
 
@@ -68,16 +70,6 @@ def _refunded(shop: Shop, payment: str, amount: float | None = None) -> str:
     """A refund of a part or of all; the claim's id."""
     body = {} if amount is None else {"amount": amount}
     return str(shop.post(f"/payments/{payment}/refund", body)["refundId"])
-
-
-def ask_provider(tree: Tree, **fault: object) -> None:
-    """Script a fault of the sandbox provider."""
-    host, _, port = str(tree.dev["sandboxUrl"]).removeprefix("http://").partition(":")
-    secret = (tree.data / "sandbox" / "secret").read_text().strip()
-    headers = [("Authorization", f"Bearer {secret}"), ("X-Book", "test")]
-    with Line((host, int(port))) as line:
-        answer = line.call("POST", "/faults", headers, json.dumps(fault).encode())
-    assert answer.status == 200, answer
 
 
 def _late(tree: Tree, database: Database) -> Scene:

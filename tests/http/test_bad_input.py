@@ -28,9 +28,9 @@ from tests.http.asking import (
     rendered,
 )
 from tests.http.refusals import TABLE
-from tests.http.scenes import Scene, ask_provider, make_scene
+from tests.http.scenes import Scene, make_scene
 from tests.support.databases import Database
-from tests.support.shops import Shop, demo_shop, other_shop
+from tests.support.shops import Shop, ask_provider, demo_shop, other_shop
 from tests.support.trees import Tree
 from tests.support.wire import API, BROKEN, Address, Line, Reply, bearer, request
 

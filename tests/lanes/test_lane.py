@@ -344,7 +344,7 @@ async def test_a_deadlock_is_tried_again_and_nobody_hears_of_it(database: str) -
         await rival.execute("BEGIN")
         await rival.execute("SELECT FROM payments WHERE payment_id = $1 FOR UPDATE", paid)
         asked = asyncio.create_task(lanes.submit(book, refund(paid, "10"), shown))
-        await asyncio.sleep(0.3)
+        await books.until_somebody_waits(database)
         await rival.execute("SELECT FROM heads FOR UPDATE")
         await rival.execute("COMMIT")
         await rival.close()

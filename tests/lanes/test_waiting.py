@@ -32,9 +32,8 @@ async def follow(lane: Lane) -> int:
     """Whatever is queued, batch by batch; how many batches that took."""
     taken = 0
     while lane.waiting:
-        for shard, queue in lane._queues.items():
-            await lane._serve(shard, queue.take())
-            taken += 1
+        await lane._serve(*await lane._turns.take())
+        taken += 1
     return taken
 
 

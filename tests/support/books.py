@@ -4,6 +4,7 @@ Names of payments and claims are handed out here, so that a list of commands can
 in other batches or through other lanes, and must leave the same rows.
 """
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -109,6 +110,19 @@ async def hashes(dsn: str) -> dict[str, str]:
         return {name: await connection.fetchval(_HASH.format(name)) for name in names}
     finally:
         await connection.close()
+
+
+async def until_somebody_waits(dsn: str) -> None:
+    """Return once a session of this database waits for a lock."""
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    for _ in range(1000):
+        if (await look(dsn, waits))[0][0]:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody waits for a lock")
 
 
 async def look(dsn: str, query: str, *values: object) -> list[asyncpg.Record]:

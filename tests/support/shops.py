@@ -103,6 +103,16 @@ def other_shop(tree: Tree, merchant: str) -> Shop:
     return Shop(tree.address, str(made["secret"]))
 
 
+def ask_provider(tree: Tree, **fault: object) -> None:
+    """Script a fault of the sandbox provider."""
+    host, _, port = str(tree.dev["sandboxUrl"]).removeprefix("http://").partition(":")
+    secret = (tree.data / "sandbox" / "secret").read_text().strip()
+    headers = [("Authorization", f"Bearer {secret}"), ("X-Book", "test")]
+    with Line((host, int(port))) as line:
+        answer = line.call("POST", "/faults", headers, json.dumps(fault).encode())
+    assert answer.status == 200, answer
+
+
 def provider_record(tree: Tree) -> list[Paid]:
     """Every refund that the sandbox provider was asked for, in its own words."""
     url = str(tree.dev["sandboxUrl"]).removeprefix("http://")

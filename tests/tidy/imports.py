@@ -16,7 +16,7 @@ KERNEL: Final = frozenset({
     "clawback", "clock", "currencies", "errors", "ids", "logs", "money", "route", "seal",
     "settings", "signatures", "telemetry",
 })  # fmt: skip
-SLICES: Final = ("merchants", "balances", "payments", "claims", "webhooks")
+SLICES: Final = ("merchants", "balances", "payments", "claims", "webhooks", "simulation")
 """In order: each may import those before it, so claims know payments and never the reverse."""
 
 RANKS: Final = {
@@ -26,6 +26,7 @@ RANKS: Final = {
     "ledger": 2,
     "lists": 1,
     "outbound": 2,
+    "egress": 3,
     "lanes": 3,
     "providers": 4,
     **dict.fromkeys(SLICES, 5),

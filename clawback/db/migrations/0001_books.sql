@@ -157,8 +157,8 @@ CREATE TABLE accounts (
 
 CREATE TABLE payments (
     shard integer NOT NULL,
-    payment_id text COLLATE "C" NOT NULL,
-    book_id text COLLATE "C" NOT NULL,
+    payment_id varchar(17) COLLATE "C" NOT NULL,
+    book_id varchar(32) COLLATE "C" NOT NULL,
     status text COLLATE "C" NOT NULL,
     version integer NOT NULL,
     amount_usd_e4 bigint NOT NULL,
@@ -175,16 +175,16 @@ CREATE TABLE payments (
     reserve_usd_e4 bigint NOT NULL,
     percent_fee_usd_e4 bigint NOT NULL,
     flat_fee_usd_e4 bigint NOT NULL,
-    open_dispute_id text COLLATE "C",
-    provider text COLLATE "C" NOT NULL,
-    provider_account text COLLATE "C" NOT NULL,
-    provider_reference text COLLATE "C",
-    rail_reference text COLLATE "C",
+    open_dispute_id varchar(64) COLLATE "C",
+    provider varchar(32) COLLATE "C" NOT NULL,
+    provider_account varchar(32) COLLATE "C" NOT NULL,
+    provider_reference varchar(128) COLLATE "C",
+    rail_reference varchar(128) COLLATE "C",
     charge_number integer NOT NULL,
     charge_lease_until timestamptz,
     payment_data json,
-    failure_code text,
-    failure_message text,
+    failure_code varchar(64),
+    failure_message varchar(500),
     expires_at timestamptz,
     settle_at timestamptz,
     settled_at timestamptz,
@@ -194,11 +194,11 @@ CREATE TABLE payments (
     due_at timestamptz,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
-    shop_id text COLLATE "C" NOT NULL,
-    method_id text COLLATE "C" NOT NULL,
-    method text COLLATE "C" NOT NULL,
+    shop_id varchar(64) COLLATE "C" NOT NULL,
+    method_id varchar(64) COLLATE "C" NOT NULL,
+    method varchar(32) COLLATE "C" NOT NULL,
     country text COLLATE "C" NOT NULL,
-    merchant_order_id text,
+    merchant_order_id varchar(128),
     details json NOT NULL,
     CONSTRAINT payments_pkey PRIMARY KEY (shard, payment_id),
     CONSTRAINT payments_status CHECK (
@@ -224,16 +224,8 @@ CREATE TABLE payments (
         (captured_minor > 0) = (status IN ('completed', 'refunded', 'chargeback'))
         AND (captured_minor > 0) = (completed_at IS NOT NULL)
     ),
-    CONSTRAINT payments_currency_form CHECK (length(currency) = 3),
-    CONSTRAINT payments_country_form CHECK (length(country) = 2),
-    CONSTRAINT payments_lengths CHECK (
-        length(payment_id) = 17 AND length(book_id) <= 32 AND length(open_dispute_id) <= 64
-        AND length(provider) <= 32 AND length(provider_account) <= 32
-        AND length(provider_reference) <= 128 AND length(rail_reference) <= 128
-        AND length(failure_code) <= 64 AND length(failure_message) <= 500
-        AND length(shop_id) <= 64 AND length(method_id) <= 64 AND length(method) <= 32
-        AND length(merchant_order_id) <= 128
-    )
+    CONSTRAINT payments_currency_form CHECK (octet_length(currency) = 3),
+    CONSTRAINT payments_country_form CHECK (octet_length(country) = 2)
 ) WITH (fillfactor = 50);
 CREATE INDEX payments_list_idx ON payments (shard, book_id, created_at, payment_id);
 CREATE INDEX payments_due_idx ON payments (shard, book_id, due_at) WHERE due_at IS NOT NULL;
@@ -242,14 +234,14 @@ WHERE merchant_order_id IS NOT NULL;
 
 CREATE TABLE claims (
     shard integer NOT NULL,
-    claim_id text COLLATE "C" NOT NULL,
-    book_id text COLLATE "C" NOT NULL,
-    payment_id text COLLATE "C" NOT NULL,
-    shop_id text COLLATE "C" NOT NULL,
+    claim_id varchar(17) COLLATE "C" NOT NULL,
+    book_id varchar(32) COLLATE "C" NOT NULL,
+    payment_id varchar(17) COLLATE "C" NOT NULL,
+    shop_id varchar(64) COLLATE "C" NOT NULL,
     kind text COLLATE "C" NOT NULL,
     status text COLLATE "C" NOT NULL,
-    pending_reason text COLLATE "C",
-    resolution text COLLATE "C",
+    pending_reason varchar(32) COLLATE "C",
+    resolution varchar(32) COLLATE "C",
     version integer NOT NULL,
     round integer NOT NULL,
     amount_minor bigint NOT NULL,
@@ -268,18 +260,18 @@ CREATE TABLE claims (
     payable_usd_e4 bigint NOT NULL,
     freezes integer NOT NULL,
     sources json NOT NULL,
-    reason text,
-    reason_code text,
+    reason varchar(500),
+    reason_code varchar(64),
     approval_required boolean NOT NULL,
-    approved_by text,
+    approved_by varchar(160),
     approved_at timestamptz,
-    requested_by text NOT NULL,
+    requested_by varchar(160) NOT NULL,
     needs_review boolean NOT NULL,
-    review_reason text,
-    provider text COLLATE "C" NOT NULL,
-    provider_account text COLLATE "C" NOT NULL,
-    provider_reference text COLLATE "C",
-    rail_reference text COLLATE "C",
+    review_reason varchar(500),
+    provider varchar(32) COLLATE "C" NOT NULL,
+    provider_account varchar(32) COLLATE "C" NOT NULL,
+    provider_reference varchar(128) COLLATE "C",
+    rail_reference varchar(128) COLLATE "C",
     generation integer NOT NULL,
     attempts integer NOT NULL,
     provider_state text COLLATE "C",
@@ -290,7 +282,7 @@ CREATE TABLE claims (
     evidence_due_at timestamptz,
     evidence_submitted_at timestamptz,
     expected_by timestamptz,
-    related_claim_id text COLLATE "C",
+    related_claim_id varchar(64) COLLATE "C",
     due_at timestamptz,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
@@ -343,20 +335,11 @@ CREATE TABLE claims (
                 AND released_minor = 0 AND claimed_share_minor + forced_share_minor = 0
         END
     ),
-    CONSTRAINT claims_currency_form CHECK (length(currency) = 3),
+    CONSTRAINT claims_currency_form CHECK (octet_length(currency) = 3),
     CONSTRAINT claims_provider_state CHECK (
         provider_state IN ('calling', 'accepted', 'unknown', 'unavailable')
     ),
-    CONSTRAINT claims_self_approval CHECK (approved_by <> requested_by),
-    CONSTRAINT claims_lengths CHECK (
-        length(claim_id) = 17 AND length(book_id) <= 32 AND length(payment_id) = 17
-        AND length(shop_id) <= 64 AND length(pending_reason) <= 32 AND length(resolution) <= 32
-        AND length(reason) <= 500 AND length(reason_code) <= 64 AND length(approved_by) <= 160
-        AND length(requested_by) <= 160 AND length(review_reason) <= 500
-        AND length(provider) <= 32 AND length(provider_account) <= 32
-        AND length(provider_reference) <= 128 AND length(rail_reference) <= 128
-        AND length(related_claim_id) <= 64
-    )
+    CONSTRAINT claims_self_approval CHECK (approved_by <> requested_by)
 ) WITH (fillfactor = 80);
 CREATE INDEX claims_list_idx ON claims (shard, book_id, created_at, claim_id);
 CREATE INDEX claims_payment_idx ON claims (shard, payment_id);
@@ -366,13 +349,13 @@ CREATE INDEX claims_waiting_idx ON claims
 
 CREATE TABLE entries (
     shard integer NOT NULL,
-    book_id text COLLATE "C" NOT NULL,
+    book_id varchar(32) COLLATE "C" NOT NULL,
     height bigint NOT NULL,
-    entry_id text COLLATE "C" NOT NULL,
+    entry_id varchar(64) COLLATE "C" NOT NULL,
     type text COLLATE "C" NOT NULL,
-    cause text COLLATE "C" NOT NULL,
-    payment_id text COLLATE "C",
-    claim_id text COLLATE "C",
+    cause varchar(128) COLLATE "C" NOT NULL,
+    payment_id varchar(64) COLLATE "C",
+    claim_id varchar(64) COLLATE "C",
     created_at timestamptz NOT NULL,
     effective_at timestamptz NOT NULL,
     previous_hash text COLLATE "C" NOT NULL,
@@ -385,20 +368,16 @@ CREATE TABLE entries (
                  'resolve_rejected', 'cancel', 'fail', 'reverse', 'dispute_fee', 'excess',
                  'debt_recovery', 'payout')
     ),
-    CONSTRAINT entries_hashes CHECK (length(previous_hash) = 64 AND length(hash) = 64),
-    CONSTRAINT entries_lengths CHECK (
-        length(book_id) <= 32 AND length(entry_id) <= 64 AND length(cause) <= 128
-        AND length(payment_id) <= 64 AND length(claim_id) <= 64
-    )
+    CONSTRAINT entries_hashes CHECK (octet_length(previous_hash) = 64 AND octet_length(hash) = 64)
 );
 
 CREATE TABLE postings (
     shard integer NOT NULL,
-    book_id text COLLATE "C" NOT NULL,
+    book_id varchar(32) COLLATE "C" NOT NULL,
     height bigint NOT NULL,
     leg integer NOT NULL,
-    currency text COLLATE "C" NOT NULL,
-    account text COLLATE "C" NOT NULL,
+    currency varchar(3) COLLATE "C" NOT NULL,
+    account varchar(64) COLLATE "C" NOT NULL,
     seq bigint NOT NULL,
     amount bigint NOT NULL,
     balance_after bigint NOT NULL,
@@ -415,76 +394,63 @@ CREATE TABLE postings (
             WHEN account IN ('debt', 'loss') THEN balance_after <= 0
             ELSE true
         END
-    ),
-    CONSTRAINT postings_lengths CHECK (
-        length(book_id) <= 32 AND length(currency) = 3 AND length(account) <= 64
     )
 );
 
 CREATE TABLE events (
     shard integer NOT NULL,
-    book_id text COLLATE "C" NOT NULL,
+    book_id varchar(32) COLLATE "C" NOT NULL,
     number bigint NOT NULL,
-    event_id text COLLATE "C" NOT NULL,
-    type text COLLATE "C" NOT NULL,
-    object_id text COLLATE "C" NOT NULL,
+    event_id varchar(64) COLLATE "C" NOT NULL,
+    type varchar(64) COLLATE "C" NOT NULL,
+    object_id varchar(64) COLLATE "C" NOT NULL,
     version integer,
-    from_status text COLLATE "C",
-    to_status text COLLATE "C",
-    movement text COLLATE "C",
-    actor text,
-    note text,
+    from_status varchar(32) COLLATE "C",
+    to_status varchar(32) COLLATE "C",
+    movement varchar(32) COLLATE "C",
+    actor varchar(160),
+    note varchar(500),
     created_at timestamptz NOT NULL,
-    body text NOT NULL,
+    body varchar(65536) NOT NULL,
     CONSTRAINT events_pkey PRIMARY KEY (shard, book_id, number),
     CONSTRAINT events_version_key UNIQUE (shard, book_id, object_id, version),
-    CONSTRAINT events_number CHECK (number >= 1 AND version >= 1),
-    CONSTRAINT events_lengths CHECK (
-        length(book_id) <= 32 AND length(event_id) <= 64 AND length(type) <= 64
-        AND length(object_id) <= 64 AND length(from_status) <= 32 AND length(to_status) <= 32
-        AND length(movement) <= 32 AND length(actor) <= 160 AND length(note) <= 500
-        AND length(body) <= 65536
-    )
+    CONSTRAINT events_number CHECK (number >= 1 AND version >= 1)
 );
 
 CREATE TABLE idempotency_keys (
     shard integer NOT NULL,
-    book_id text COLLATE "C" NOT NULL,
-    route text COLLATE "C" NOT NULL,
-    key text COLLATE "C" NOT NULL,
-    fingerprint text COLLATE "C" NOT NULL,
-    object_id text COLLATE "C",
+    book_id varchar(32) COLLATE "C" NOT NULL,
+    route varchar(128) COLLATE "C" NOT NULL,
+    key varchar(255) COLLATE "C" NOT NULL,
+    fingerprint varchar(64) COLLATE "C" NOT NULL,
+    object_id varchar(64) COLLATE "C",
     status integer,
-    location text,
-    body text,
+    location varchar(2048),
+    body varchar(2097152),
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     CONSTRAINT idempotency_keys_pkey PRIMARY KEY (shard, book_id, route, key),
     CONSTRAINT idempotency_keys_answer CHECK ((status IS NULL) = (body IS NULL)),
     CONSTRAINT idempotency_keys_status CHECK (status BETWEEN 200 AND 299),
-    CONSTRAINT idempotency_keys_lengths CHECK (
-        length(book_id) <= 32 AND length(route) <= 128 AND length(key) BETWEEN 1 AND 255
-        AND length(fingerprint) = 64 AND length(object_id) <= 64 AND length(location) <= 2048
-        AND length(body) <= 2097152
-    )
+    CONSTRAINT idempotency_keys_forms CHECK (key <> '' AND octet_length(fingerprint) = 64)
 );
 
 CREATE TABLE attempts (
     shard integer NOT NULL,
-    claim_id text COLLATE "C" NOT NULL,
+    claim_id varchar(64) COLLATE "C" NOT NULL,
     number integer NOT NULL,
-    book_id text COLLATE "C" NOT NULL,
-    attempt_id text COLLATE "C" NOT NULL,
+    book_id varchar(32) COLLATE "C" NOT NULL,
+    attempt_id varchar(64) COLLATE "C" NOT NULL,
     operation text COLLATE "C" NOT NULL,
     generation integer NOT NULL,
-    proof text COLLATE "C",
-    provider text COLLATE "C" NOT NULL,
-    provider_account text COLLATE "C" NOT NULL,
-    reference text COLLATE "C" NOT NULL,
+    proof varchar(64) COLLATE "C",
+    provider varchar(32) COLLATE "C" NOT NULL,
+    provider_account varchar(32) COLLATE "C" NOT NULL,
+    reference varchar(35) COLLATE "C" NOT NULL,
     amount_minor bigint NOT NULL,
-    currency text COLLATE "C" NOT NULL,
+    currency varchar(3) COLLATE "C" NOT NULL,
     outcome text COLLATE "C",
-    provider_reference text COLLATE "C",
+    provider_reference varchar(128) COLLATE "C",
     lease_until timestamptz NOT NULL,
     started_at timestamptz NOT NULL,
     ended_at timestamptz,
@@ -496,44 +462,32 @@ CREATE TABLE attempts (
         AND (outcome IS NULL) = (ended_at IS NULL)
     ),
     CONSTRAINT attempts_proof CHECK (generation = 0 OR proof IS NOT NULL),
-    CONSTRAINT attempts_numbers CHECK (number >= 1 AND generation >= 0 AND amount_minor > 0),
-    CONSTRAINT attempts_lengths CHECK (
-        length(claim_id) <= 64 AND length(book_id) <= 32 AND length(attempt_id) <= 64
-        AND length(proof) <= 64 AND length(provider) <= 32 AND length(provider_account) <= 32
-        AND length(reference) <= 35 AND length(currency) = 3 AND length(provider_reference) <= 128
-    )
+    CONSTRAINT attempts_numbers CHECK (number >= 1 AND generation >= 0 AND amount_minor > 0)
 );
 
 CREATE TABLE facts (
     shard integer NOT NULL,
-    fact_id text COLLATE "C" NOT NULL,
-    book_id text COLLATE "C",
-    provider text COLLATE "C" NOT NULL,
-    provider_account text COLLATE "C" NOT NULL,
+    fact_id varchar(64) COLLATE "C" NOT NULL,
+    book_id varchar(32) COLLATE "C",
+    provider varchar(32) COLLATE "C" NOT NULL,
+    provider_account varchar(32) COLLATE "C" NOT NULL,
     source text COLLATE "C" NOT NULL,
-    event_key text COLLATE "C" NOT NULL,
-    type text COLLATE "C" NOT NULL,
-    reference text COLLATE "C" NOT NULL,
-    object_id text COLLATE "C",
+    event_key varchar(128) COLLATE "C" NOT NULL,
+    type varchar(64) COLLATE "C" NOT NULL,
+    reference varchar(64) COLLATE "C" NOT NULL,
+    object_id varchar(64) COLLATE "C",
     amount_minor bigint,
-    currency text COLLATE "C",
-    provider_reference text COLLATE "C",
-    rail_reference text COLLATE "C",
-    reason text,
+    currency varchar(3) COLLATE "C",
+    provider_reference varchar(128) COLLATE "C",
+    rail_reference varchar(128) COLLATE "C",
+    reason varchar(500),
     effective_at timestamptz,
     received_at timestamptz NOT NULL,
     applied_at timestamptz,
     CONSTRAINT facts_pkey PRIMARY KEY (shard, fact_id),
     CONSTRAINT facts_event_key UNIQUE (shard, provider, provider_account, event_key),
     CONSTRAINT facts_source CHECK (source IN ('call', 'lookup', 'notice', 'review')),
-    CONSTRAINT facts_matched CHECK (applied_at IS NULL OR book_id IS NOT NULL),
-    CONSTRAINT facts_lengths CHECK (
-        length(fact_id) <= 64 AND length(book_id) <= 32 AND length(provider) <= 32
-        AND length(provider_account) <= 32 AND length(event_key) <= 128 AND length(type) <= 64
-        AND length(reference) <= 64 AND length(object_id) <= 64 AND length(currency) = 3
-        AND length(provider_reference) <= 128 AND length(rail_reference) <= 128
-        AND length(reason) <= 500
-    )
+    CONSTRAINT facts_matched CHECK (applied_at IS NULL OR book_id IS NOT NULL)
 );
 CREATE INDEX facts_object_idx ON facts (shard, object_id);
 CREATE INDEX facts_unapplied_idx ON facts (shard, received_at) WHERE applied_at IS NULL;

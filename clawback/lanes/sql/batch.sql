@@ -18,11 +18,11 @@ SELECT lane_load_v1(
 
 -- name: apply :exec (shard, marker, at, heads, accounts, account_changes, payments,
 --     payment_changes, payment_amounts, claims, claim_changes, entries, postings, events, keys,
---     key_changes, attempts, attempt_changes, facts)
+--     key_changes, attempts, attempt_changes, facts, counts)
 SELECT lane_apply_v1(
     $1, $2, $3, $4::json, $5::json, $6::json, $7::json, $8::json, $9::json, $10::json,
     $11::json, $12::json, $13::json, $14::json, $15::json, $16::json, $17::json, $18::json,
-    $19::json
+    $19::json, $20::integer[]
 );
 
 -- name: find_marker :one (shard, books, marker)

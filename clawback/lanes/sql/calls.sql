@@ -2,11 +2,10 @@
 -- balances and head rows; and the small functions around it.
 
 CREATE OR REPLACE FUNCTION lane_apply_payments_v1(
-    p_shard integer, p_payments json, p_payment_changes json
+    p_shard integer, p_payments json, p_payment_changes json, p_counts integer[]
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE
-SET search_path = public, pg_temp
 AS $$
 DECLARE
     written bigint;
@@ -68,13 +67,17 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT k.ctid AS place FROM payments AS k
                 WHERE k.shard = p_shard
-                    AND k.payment_id = r.payment_id
-                OFFSET 0
+                    AND k.payment_id >= r.payment_id AND k.payment_id <= r.payment_id
+                    AND k.book_id = r.book_id
+                ORDER BY k.payment_id
+                LIMIT 1
             ) AS o
         ) AS n
-        WHERE p.ctid = n.place AND p.book_id = n.book_id;
+        WHERE p.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
-        PERFORM lane_expect_rows_v1('payments', written, json_array_length(p_payment_changes));
+        IF written IS DISTINCT FROM p_counts[5] THEN
+            PERFORM lane_expect_rows_v1('payments', written, p_counts[5]);
+        END IF;
     END IF;
 END
 $$;
@@ -86,11 +89,11 @@ CREATE OR REPLACE FUNCTION lane_apply_calls_v1(
     p_key_changes json,
     p_attempts json,
     p_attempt_changes json,
-    p_facts json
+    p_facts json,
+    p_counts integer[]
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE
-SET search_path = public, pg_temp
 AS $$
 DECLARE
     written bigint;
@@ -122,7 +125,9 @@ BEGIN
         ) AS n
         WHERE i.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
-        PERFORM lane_expect_rows_v1('idempotency_keys', written, json_array_length(p_key_changes));
+        IF written IS DISTINCT FROM p_counts[13] THEN
+            PERFORM lane_expect_rows_v1('idempotency_keys', written, p_counts[13]);
+        END IF;
     END IF;
 
     IF p_attempts IS NOT NULL THEN
@@ -152,7 +157,9 @@ BEGIN
         ) AS n
         WHERE t.ctid = n.place AND t.book_id = n.book_id;
         GET DIAGNOSTICS written = ROW_COUNT;
-        PERFORM lane_expect_rows_v1('attempts', written, json_array_length(p_attempt_changes));
+        IF written IS DISTINCT FROM p_counts[15] THEN
+            PERFORM lane_expect_rows_v1('attempts', written, p_counts[15]);
+        END IF;
     END IF;
 
     IF p_facts IS NOT NULL THEN
@@ -168,11 +175,10 @@ $$;
 REVOKE ALL ON FUNCTION lane_apply_calls_v1 FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION lane_apply_heads_v1(
-    p_shard integer, p_heads json, p_accounts json, p_account_changes json
+    p_shard integer, p_heads json, p_accounts json, p_account_changes json, p_counts integer[]
 )
 RETURNS void
 LANGUAGE plpgsql VOLATILE
-SET search_path = public, pg_temp
 AS $$
 DECLARE
     written bigint;
@@ -203,18 +209,20 @@ BEGIN
         ) AS n
         WHERE a.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
-        PERFORM lane_expect_rows_v1('accounts', written, json_array_length(p_account_changes));
+        IF written IS DISTINCT FROM p_counts[3] THEN
+            PERFORM lane_expect_rows_v1('accounts', written, p_counts[3]);
+        END IF;
     END IF;
 
     IF p_heads IS NOT NULL THEN
         UPDATE heads AS h SET (
             height, hash, event_number, clock_offset_seconds, waiting, top_up_due,
             gross_volume_usd_e4, platform_fees_usd_e4, flat_fees_usd_e4, dispute_fees_usd_e4,
-            returned_usd_e4
+            returned_usd_e4, clock_target_seconds
         ) = ROW (
             n.height, n.hash, n.event_number, n.clock_offset_seconds, n.waiting, n.top_up_due,
             n.gross_volume_usd_e4, n.platform_fees_usd_e4, n.flat_fees_usd_e4,
-            n.dispute_fees_usd_e4, n.returned_usd_e4
+            n.dispute_fees_usd_e4, n.returned_usd_e4, n.clock_target_seconds
         )
         FROM (
             SELECT r.*, o.place
@@ -228,7 +236,9 @@ BEGIN
         ) AS n
         WHERE h.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
-        PERFORM lane_expect_rows_v1('heads', written, json_array_length(p_heads));
+        IF written IS DISTINCT FROM p_counts[1] THEN
+            PERFORM lane_expect_rows_v1('heads', written, p_counts[1]);
+        END IF;
     END IF;
 END
 $$;

@@ -1,0 +1,13 @@
+-- name: read_clock :one (shard, book_id)
+SELECT h.clock_offset_seconds, h.clock_target_seconds
+FROM heads AS h
+WHERE h.shard = $1 AND h.book_id = $2;
+
+-- name: wake_clocks :exec ()
+-- Workers listen; one that misses it looks by itself a moment later.
+SELECT pg_notify('clawback_clock', '');
+
+-- name: has_payment :maybe (shard, book_id, payment_id)
+SELECT p.payment_id
+FROM payments AS p
+WHERE p.shard = $1 AND p.book_id = $2 AND p.payment_id = $3;
