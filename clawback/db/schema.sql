@@ -725,11 +725,39 @@ GRANT USAGE ON SCHEMA public TO clawback_app;
 
 GRANT SELECT ON TABLE public.accounts TO clawback_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.api_keys TO clawback_app;
+GRANT SELECT,INSERT ON TABLE public.api_keys TO clawback_app;
+
+GRANT UPDATE(rate_per_second) ON TABLE public.api_keys TO clawback_app;
+
+GRANT UPDATE(burst) ON TABLE public.api_keys TO clawback_app;
+
+GRANT UPDATE(owner) ON TABLE public.api_keys TO clawback_app;
+
+GRANT UPDATE(revoked_at) ON TABLE public.api_keys TO clawback_app;
+
+GRANT UPDATE(last_used_at) ON TABLE public.api_keys TO clawback_app;
 
 GRANT SELECT ON TABLE public.attempts TO clawback_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.books TO clawback_app;
+GRANT SELECT,INSERT ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(approval_threshold_usd_e4) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(require_idempotency_key) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(idempotency_hours) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(reserve_percent_e4) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(reserve_days) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(settle_hours) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(credit_line_usd_e4) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(dispute_fee_usd_e4) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(fees) ON TABLE public.books TO clawback_app;
 
 GRANT SELECT ON TABLE public.claims TO clawback_app;
 
@@ -755,7 +783,7 @@ GRANT SELECT ON TABLE public.inbox TO clawback_app;
 
 GRANT SELECT ON TABLE public.markers TO clawback_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.merchants TO clawback_app;
+GRANT SELECT,INSERT ON TABLE public.merchants TO clawback_app;
 
 GRANT SELECT ON TABLE public.migrations TO clawback_app;
 
@@ -763,10 +791,14 @@ GRANT SELECT ON TABLE public.payments TO clawback_app;
 
 GRANT SELECT ON TABLE public.postings TO clawback_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.provider_accounts TO clawback_app;
+GRANT SELECT,INSERT ON TABLE public.provider_accounts TO clawback_app;
+
+GRANT UPDATE(sealed_secret) ON TABLE public.provider_accounts TO clawback_app;
+
+GRANT UPDATE(sealed_notice_secret) ON TABLE public.provider_accounts TO clawback_app;
 
 GRANT SELECT ON TABLE public.replays TO clawback_app;
 
 GRANT SELECT ON TABLE public.shards TO clawback_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.shops TO clawback_app;
+GRANT SELECT,INSERT ON TABLE public.shops TO clawback_app;

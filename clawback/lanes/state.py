@@ -87,7 +87,11 @@ class BookState:
         self.touched_attempts: dict[str, Attempt] = {}
         self.touched_keys: dict[tuple[str, str], None] = {}
         self.touched_facts: dict[str, None] = {}
-        self.webhooks = BookEndpoints()
+
+    @cached_property
+    def webhooks(self) -> BookEndpoints:
+        """The book's webhook endpoints; made for those batches only that look at them."""
+        return BookEndpoints()
 
     def take(self, reads: Reads) -> None:
         """Note what a load was asked for: what it did not return is absent, not unknown."""

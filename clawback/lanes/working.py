@@ -146,7 +146,8 @@ class WorkingSet:
             out.entries.extend(state.entries)
             out.postings.extend(state.postings)
             out.events.extend(_event(notice, state, render) for notice in state.notices)
-            state.webhooks.take_changes(out.webhooks)
+            if "webhooks" in vars(state):
+                state.webhooks.take_changes(out.webhooks)
             state.note_stored()
         return out
 

@@ -26,9 +26,13 @@ LEFT JOIN (
 ORDER BY found.number;
 
 -- name: find_event :maybe (shard, book_id, number)
+-- The event of that number, or the next one there is, which has another name. (Numbers have no
+-- gaps; asked for so, no plan can go another way than the primary key.)
 SELECT v.event_id
 FROM events AS v
-WHERE v.shard = $1 AND v.book_id = $2 AND v.number = $3;
+WHERE v.shard = $1 AND v.book_id = $2 AND v.number >= $3
+ORDER BY v.number
+LIMIT 1;
 
 -- name: list_endpoints :many (shard, book_id, from_time, to_time, after_id, limit, offset)
 SELECT row_to_json(p)::text AS row
@@ -145,8 +149,14 @@ SELECT count(*) AS count, coalesce(min(v.number), 1) AS first_number,
     coalesce(max(v.number), 1) AS last_number
 FROM endpoints AS p
 INNER JOIN events AS v ON v.shard = p.shard AND v.book_id = p.book_id
-LEFT JOIN deliveries AS d
-    ON d.shard = p.shard AND d.endpoint_id = p.endpoint_id AND d.event_number = v.number
+LEFT JOIN LATERAL (
+    SELECT q.status
+    FROM deliveries AS q
+    WHERE q.shard = p.shard AND q.endpoint_id = p.endpoint_id
+        AND q.event_number >= v.number AND q.event_number <= v.number
+    ORDER BY q.event_number
+    LIMIT 1
+) AS d ON true
 WHERE p.shard = $1 AND p.book_id = $2 AND p.endpoint_id = $3
     AND v.created_at >= $4 AND ($5::timestamptz IS NULL OR v.created_at < $5)
     AND v.object_id <> p.endpoint_id

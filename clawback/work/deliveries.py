@@ -40,6 +40,7 @@ INBOX_KEPT: Final = timedelta(days=30)
 EVENTS_AT_ONCE: Final = 100
 ROWS_AT_ONCE: Final = 1000
 NOTED_AT_ONCE: Final = 500
+NOTE_TRIES: Final = 20
 SWEEP_SECONDS: Final = 60.0
 SHARDS_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25)
@@ -213,17 +214,15 @@ class Deliveries:
                 continue
             results = self._results[:NOTED_AT_ONCE]
             del self._results[:NOTED_AT_ONCE]
-            try:
-                await self._note(results)
-            except DATABASE_ERRORS as error:
-                log.warning("results_not_noted", count=len(results), error=repr(error))
-                self._results = results + self._results
+            for _ in range(NOTE_TRIES):
+                if await _survived(self._note(results)) or self._stopping.is_set():
+                    break
                 await asyncio.sleep(AWAY_SECONDS)
-                if self._stopping.is_set():
-                    return  # the leases run out, and the tries are made again
+            else:  # their leases run out, and the tries are made again
+                log.error("results_given_up", count=len(results))
             self._noted.set()
 
-    async def _note(self, results: list[tuple[Leased, Result]]) -> None:
+    async def _note(self, results: list[tuple[Leased, Result]]) -> bool:
         books = {leased.endpoint_id: leased.book for leased, _ in results}
         by_shard = defaultdict(list)
         for leased, result in results:
@@ -240,6 +239,7 @@ class Deliveries:
                 )
             for row in failing:
                 self._disable(books[row["endpoint_id"]], row["endpoint_id"], "failing")
+        return True
 
     def _disable(self, book: BookRef, endpoint_id: str, reason: str) -> None:
         """Have the book's lane switch the endpoint off, once at a time."""

@@ -34,7 +34,7 @@ from tests.webhooks.stage import (
 )
 
 ENDPOINTS: Final = 20
-PAYMENTS_A_SECOND: Final = 40
+PAYMENTS_A_SECOND: Final = count(40, 20)
 """Two events each: below what two shared cores deliver to twenty, so that nothing queues up."""
 
 

@@ -518,4 +518,10 @@ FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO clawback_app;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO clawback_app;
-GRANT INSERT, UPDATE ON merchants, shops, books, api_keys, provider_accounts TO clawback_app;
+GRANT INSERT ON merchants, shops, books, api_keys, provider_accounts TO clawback_app;
+GRANT UPDATE (
+    approval_threshold_usd_e4, require_idempotency_key, idempotency_hours, reserve_percent_e4,
+    reserve_days, settle_hours, credit_line_usd_e4, dispute_fee_usd_e4, fees
+) ON books TO clawback_app;
+GRANT UPDATE (rate_per_second, burst, owner, revoked_at, last_used_at) ON api_keys TO clawback_app;
+GRANT UPDATE (sealed_secret, sealed_notice_secret) ON provider_accounts TO clawback_app;

@@ -440,7 +440,7 @@ DECLARE
 BEGIN
     DELETE FROM inbox AS i
     USING (
-        SELECT k.endpoint_id, k.event_number
+        SELECT k.ctid AS place
         FROM endpoints AS p
         INNER JOIN heads AS h ON h.shard = p.shard AND h.book_id = p.book_id
         INNER JOIN inbox AS k ON k.shard = p.shard AND k.endpoint_id = p.endpoint_id
@@ -449,19 +449,21 @@ BEGIN
             ELSE p_real_now + h.clock_offset_seconds * interval '1 second' - p_kept
         END
         LIMIT p_limit
+        FOR UPDATE OF k
     ) AS o
-    WHERE i.shard = p_shard AND i.endpoint_id = o.endpoint_id AND i.event_number = o.event_number;
+    WHERE i.ctid = o.place;
     GET DIAGNOSTICS old_messages = ROW_COUNT;
 
     DELETE FROM deliveries AS d
     USING (
-        SELECT k.endpoint_id, k.event_number
+        SELECT k.ctid AS place
         FROM endpoints AS p
         INNER JOIN deliveries AS k ON k.shard = p.shard AND k.endpoint_id = p.endpoint_id
         WHERE p.shard = p_shard AND p.removed_at IS NOT NULL
         LIMIT p_limit
+        FOR UPDATE OF k
     ) AS o
-    WHERE d.shard = p_shard AND d.endpoint_id = o.endpoint_id AND d.event_number = o.event_number;
+    WHERE d.ctid = o.place;
     GET DIAGNOSTICS old_deliveries = ROW_COUNT;
     RETURN old_messages + old_deliveries;
 END
