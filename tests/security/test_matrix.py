@@ -70,13 +70,21 @@ sandbox:use DELETE /sandbox/faults
 BODIES: Final[dict[str, dict[str, Any]]] = {
     "POST /payments/{id}/refund": {"amount": 1},
     "POST /payments/{id}/simulate": {"action": "processing"},
-}
+    "POST /claims/{id}/reject": {"reason": "x"},
+    "POST /claims/{id}/payer-details": {
+        "rail": "spei", "holderName": "A", "account": "999180000000100177",
+    },
+}  # fmt: skip
 """What is sent; `{}` for every other call with a body."""
 OWN: Final = {
     "POST /payments": (400, "missing_field"),
     "POST /payments/{id}/refund": (409, "payment_not_refundable"),
     "POST /payments/{id}/simulate": (409, "simulate_not_possible"),
     "POST /claims/{id}/cancel": (409, "claim_transition_invalid"),
+    "POST /claims/{id}/approve": (409, "claim_transition_invalid"),
+    "POST /claims/{id}/reject": (409, "claim_transition_invalid"),
+    "POST /claims/{id}/payer-details": (409, "claim_transition_invalid"),
+    "POST /refunds/batch": (400, "missing_field"),
 }
 """What a permitted call answers on an own, failed payment and an own, canceled claim."""
 VARIES: Final = {"date", "request-id", "ratelimit-remaining", "ratelimit-reset"}
