@@ -17,6 +17,7 @@ from clawback.claims import api as claims_api
 from clawback.claims import batches as claims_batches
 from clawback.claims import decisions as claims_decisions
 from clawback.claims import details as claims_details
+from clawback.claims import disputes as claims_disputes
 from clawback.claims import ending as claims_ending
 from clawback.claims import fold as claims_fold
 from clawback.claims import model as claims_model
@@ -62,6 +63,7 @@ RULES: Final = Rules(
         **claims_model.DECIDE,
         **claims_ending.DECIDE,
         **claims_fold.DECIDE,
+        **claims_disputes.DECIDE,
         **webhooks_model.DECIDE,
         **claims_decisions.DECIDE,
         **claims_details.DECIDE,

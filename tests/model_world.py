@@ -6,19 +6,29 @@ from an empty draft, again whenever rows are named that it had not asked for, me
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 from clawback.balances import model as balances
-from clawback.claims import decisions, details, ending, fold
+from clawback.claims import decisions, details, disputes, ending, fold
 from clawback.claims import model as claims
 from clawback.errors import Refused
 from clawback.ids import BookId, ClaimId, PaymentId, ShopId
 from clawback.lanes.command import Command, Decided, NotLoaded
-from clawback.lanes.records import Book, Claim, Entry, Head, Payment, PaymentDetails, Posting
+from clawback.lanes.records import (
+    Book,
+    Claim,
+    Entry,
+    Fact,
+    Head,
+    Payment,
+    PaymentDetails,
+    Posting,
+)
 from clawback.lanes.state import BookState, Draft, Notice
 from clawback.ledger import proof
 from clawback.money import read_amount
 from clawback.payments import model as payments
+from clawback.providers import port
 
 DECIDE = {
     **balances.DECIDE,
@@ -26,6 +36,7 @@ DECIDE = {
     **claims.DECIDE,
     **ending.DECIDE,
     **fold.DECIDE,
+    **disputes.DECIDE,
     **decisions.DECIDE,
     **details.DECIDE,
 }
@@ -33,6 +44,17 @@ START = datetime(2026, 5, 12, 20, 0, tzinfo=UTC)
 KEY = "key:key_test"
 
 ResultT = TypeVar("ResultT")
+
+
+class Words(TypedDict, total=False):
+    """What a network may say of a case, where it is not the usual."""
+
+    case: str
+    round: int
+    amount_minor: int
+    event: str
+    currency: str
+    next_case: str
 
 
 def book(**settings: object) -> Book:
@@ -235,6 +257,78 @@ class World:
         assert isinstance(claim, Claim), claim
         return claim
 
+    def dispute(
+        self,
+        payment: Payment,
+        status: port.DisputeStatus,
+        kind: port.DisputeKind = "chargeback",
+        **words: Unpack[Words],
+    ) -> Claim | None:
+        """The network says something of a case; the claim that it touched."""
+        found = self.accepted(self.told(payment, status, kind, **words)).response
+        if found is None:
+            return None
+        assert isinstance(found, ending.Changed), found
+        return self.claim(found.claim.claim_id)
+
+    def touched(
+        self,
+        payment: Payment,
+        status: port.DisputeStatus,
+        kind: port.DisputeKind = "chargeback",
+        **words: Unpack[Words],
+    ) -> Claim:
+        """The same, of a case that must have its claim."""
+        claim = self.dispute(payment, status, kind, **words)
+        assert claim is not None, (status, kind, words)
+        return claim
+
+    def told(
+        self,
+        payment: Payment,
+        status: port.DisputeStatus,
+        kind: port.DisputeKind = "chargeback",
+        **words: Unpack[Words],
+    ) -> disputes.RecordDispute:
+        """What the network says of a case, as a command."""
+        number = self._number()
+        name = words.get("event", f"ntc_{number}")
+        days = {"chargeback": 14, "inquiry": 7, "med": 3}[kind]
+        return disputes.RecordDispute(
+            payment_id=payment.payment_id,
+            claim_id=ClaimId(f"CLM-MP331G7R-{number}"),
+            notice=port.DisputeNotice(
+                id=name,
+                case=words.get("case", "case_1"),
+                kind=kind,
+                charge_reference="TXNMP331BTFR3080001",
+                status=status,
+                round=words.get("round", 1),
+                amount_minor=words.get("amount_minor", payment.amount_minor),
+                currency=words.get("currency", payment.currency),
+                evidence_due_at=START + timedelta(days=days),
+                next_case=words.get("next_case"),
+                at=self.now,
+            ),
+            fact=self.fact(name),
+            actor="provider:sandbox",
+        )
+
+    def fact(self, event: str, kind: str = "", object_id: str | None = None) -> Fact:
+        """Something a provider tells by itself, under this name."""
+        return Fact(
+            fact_id=f"fct_{self._number()}",
+            book_id=None,
+            provider="sandbox",
+            provider_account="default",
+            source="notice",
+            event_key=event,
+            type=kind,
+            reference="R",
+            object_id=object_id,
+            received_at=self.now,
+        )
+
     def start(self, claim: Claim) -> fold.AttemptStarted:
         """Let the worker take the claim's next step."""
         outcome = self.accepted(
@@ -274,89 +368,12 @@ class World:
             reason="refused" if status == "declined" else None,
         )
 
+    def settle(self, payment: Payment) -> None:
+        """Let what is due of a payment become available."""
+        self.accepted(payments.SettleDue(payment_id=payment.payment_id))
+
     def released(self, payment: Payment, amount: str | None = None) -> Claim:
         """A refund whose money has left."""
         claim = self.opened(payment, amount)
         self.start(claim)
         return self.report(claim, "settled")
-
-
-def check(world: World) -> None:
-    """The invariants that can be seen from the books, the payments and the claims alone."""
-    _check_books(world)
-    _check_claims(world)
-    _check_payments(world)
-    _check_events(world)
-
-
-def _check_books(world: World) -> None:
-    balances_: dict[tuple[str, str], tuple[int, int]] = {}
-    entries: dict[tuple[int, str], int] = {}
-    for posting in world.postings:
-        place = (posting.currency, posting.account)
-        before, seq = balances_.get(place, (0, 0))
-        assert posting.seq == seq + 1, "L3: numbers without a gap"
-        assert posting.balance_after == before + posting.amount, "L3: each balance follows"
-        balances_[place] = (posting.balance_after, posting.seq)
-        key = (posting.height, posting.currency)
-        entries[key] = entries.get(key, 0) + posting.amount
-        if posting.account in {"pending", "available", "reserve", "frozen", "payable"}:
-            assert posting.balance_after >= 0, "L6: never below zero"
-        if posting.account in {"debt", "loss"}:
-            assert posting.balance_after <= 0, "L6: never above zero"
-    assert not any(entries.values()), "L1: every entry balances in each currency"
-    known = {key: one for key, one in world.state.accounts.items() if one[1]}
-    assert known == balances_, "L3: balances are the sums of their postings"
-    previous = proof.GENESIS
-    for number, entry in enumerate(world.entries, start=1):
-        assert entry.height == number, "L12: heights without a gap"
-        assert entry.previous_hash == previous, "L12: the chain holds"
-        previous = entry.hash
-    assert world.state.head.hash == previous, "L12: the head knows the last hash"
-    causes = [entry.cause for entry in world.entries]
-    assert len(set(causes)) == len(causes), "L11: one cause, one entry"
-
-
-def _check_claims(world: World) -> None:
-    held = sum(claim.frozen_usd_e4 for claim in world.claims)
-    assert world.balance("frozen") == held, "L7: frozen is what claims hold"
-    leaving = sum(claim.payable_usd_e4 for claim in world.claims)
-    assert world.balance("payable") == leaving, "L7: payable is what is on its way"
-    for claim in world.claims:
-        assert claim.frozen_usd_e4 + claim.missing_usd_e4 <= claim.amount_usd_e4, "L8"
-        counts = claim.status in {"pending", "approved", "released"}
-        assert (claim.claimed_share_minor == claim.amount_minor) == counts, "C2: shares"
-        if claim.status == "approved":
-            assert claim.payable_usd_e4 == claim.amount_usd_e4, "C6: approved when fully frozen"
-    waiting = sum(claim.missing_usd_e4 > 0 for claim in world.claims)
-    assert world.state.head.waiting == waiting, "C6: the head counts who waits"
-    if waiting and not world.state.head.top_up_due:
-        assert world.balance("available") == 0, "C6: nobody waits while there is money"
-
-
-def _check_payments(world: World) -> None:
-    assert world.balance("pending") == sum(p.pending_usd_e4 for p in world.payments), "L7"
-    assert world.balance("reserve") == sum(p.reserve_usd_e4 for p in world.payments), "L7"
-    for payment in world.payments:
-        mine = [c for c in world.claims if c.payment_id == payment.payment_id]
-        counted = [c for c in mine if c.status in {"pending", "approved", "released"}]
-        assert sum(c.amount_minor for c in counted) == payment.claimed_minor, "C2: the cap's sum"
-        assert payment.claimed_minor <= payment.captured_minor, "C1: never more than captured"
-        gone = sum(c.amount_minor for c in mine if c.status == "released")
-        assert gone == payment.refunded_minor, "what was given back is what was released"
-        assert sum(c.amount_usd_e4 for c in counted) == payment.claimed_usd_e4, "L10: USD claimed"
-        if payment.claimed_minor == payment.captured_minor and len(mine) == len(counted) > 0:
-            assert payment.claimed_usd_e4 == payment.amount_usd_e4, "L10: all parts add up"
-
-
-def _check_events(world: World) -> None:
-    versions: dict[str, list[int]] = {}
-    for number, notice in enumerate(world.notices, start=1):
-        assert notice.number == number, "E1: events numbered without a gap"
-        subject = notice.subject
-        assert isinstance(subject, Payment | Claim), "no command of this model is about an endpoint"
-        name = subject.claim_id if isinstance(subject, Claim) else subject.payment_id
-        if notice.version is not None:
-            versions.setdefault(name, []).append(notice.version)
-    for found in versions.values():
-        assert found == list(range(1, len(found) + 1)), "E1: versions 1, 2, 3 …"

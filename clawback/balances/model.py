@@ -6,7 +6,7 @@ wait. Each later credit serves the waiting claims by deadline and age before deb
 and while any claim waits no newer one takes from what belongs to the whole book.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -22,6 +22,11 @@ from clawback.ledger import entries
 replace = msgspec.structs.replace
 
 CLOCK = "clock"
+REFUND = "user_dispute"
+WARN_BEFORE = timedelta(hours=48)
+"""How long before a deadline it is announced."""
+ASK_AFTER = timedelta(days=1)
+"""How long a network may take before it is asked how a case stands."""
 
 FREEZE_ACCOUNTS = tuple(AccountName(USD, name) for name in (a.PENDING, a.FROZEN))
 """The accounts that a freeze usually touches; the others are asked for when they are needed."""
@@ -43,15 +48,17 @@ def offers(draft: Draft, payment: Payment, want_e4: int, *, from_book: bool) -> 
     return own + _shared(draft)
 
 
-def freeze(draft: Draft, claim: Claim, *, from_book: bool) -> Claim:
+def freeze(
+    draft: Draft, claim: Claim, *, from_book: bool, earmarked: entries.Sources = ()
+) -> Claim:
     """Set aside for the claim as much of what it misses as there is; returns it changed.
 
-    The payment's own parts are lowered with it. Writes no entry if there is nothing to take.
+    The payment's own parts are lowered with it. `earmarked` is shared money that is this claim's
+    even while others wait. Writes no entry if there is nothing to take.
     """
     payment = draft.known_payment(claim.payment_id)
-    taken = entries.take(
-        claim.missing_usd_e4, offers(draft, payment, claim.missing_usd_e4, from_book=from_book)
-    )
+    offered = offers(draft, payment, claim.missing_usd_e4, from_book=from_book)
+    taken = entries.take(claim.missing_usd_e4, offered if from_book else offered + earmarked)
     if not taken:
         return claim
     draft.post(
@@ -198,13 +205,13 @@ def _recover_debt(draft: Draft) -> None:
         draft.post(entries.debt_recovery(recovered_e4), f"debt_recovery:{number}")
 
 
-def pending_reason(claim: Claim) -> str | None:
+def pending_reason(claim: Claim, now: datetime) -> str | None:
     """What an open claim waits for: the first that applies (contract, section 8.2)."""
     if claim.status == "approved":
         return "provider_unknown" if claim.provider_state == "unknown" else "processing"
     if claim.status != "pending":
         return None
-    if claim.kind != "user_dispute" and claim.evidence_submitted_at is None:
+    if claim.kind != REFUND and takes_evidence(claim, now) and claim.approved_by is None:
         return "awaiting_evidence"
     if claim.payer_fields and claim.payer_details is None:
         return "awaiting_payer_details"
@@ -213,20 +220,58 @@ def pending_reason(claim: Claim) -> str | None:
     return "awaiting_funds" if claim.missing_usd_e4 > 0 else "processing"
 
 
+def takes_evidence(claim: Claim, now: datetime) -> bool:
+    """Whether evidence of this round is neither submitted nor too late."""
+    due = claim.evidence_due_at
+    return claim.evidence_submitted_at is None and (due is None or now < due)
+
+
 def queued(claim: Claim, now: datetime) -> Claim:
     """The claim with its waiting reason, due now if the worker can go on with it.
 
-    A refund that waits is due at its nearest deadline, when it fails unsent.
+    One that waits is due when its nearest deadline comes near, and again when it comes: then an
+    unsent refund fails, and evidence closes.
     """
-    reason = pending_reason(claim)
+    reason = pending_reason(claim, now)
     if claim.status != "pending":
         return replace(claim, pending_reason=reason)
-    if reason == "processing" and claim.kind == "user_dispute":
+    if reason == "processing" and claim.kind == REFUND:
         return replace(claim, pending_reason=reason, due_at=now)
-    deadlines = [
-        at for at in (claim.refund_deadline_at, claim.payer_details_due_at) if at is not None
-    ]
-    return replace(claim, pending_reason=reason, due_at=min(deadlines, default=None))
+    due = [at for at in (next_deadline(claim, now), _errand(claim, reason, now)) if at is not None]
+    return replace(claim, pending_reason=reason, due_at=min(due, default=None))
+
+
+def deadlines(claim: Claim, now: datetime) -> list[datetime]:
+    """The deadlines that an undecided claim has still to meet."""
+    if claim.status != "pending":
+        return []
+    if claim.kind != REFUND:
+        is_open = takes_evidence(claim, now) and claim.approved_by is None
+        return [claim.evidence_due_at] if is_open and claim.evidence_due_at is not None else []
+    details_due = claim.payer_details_due_at if claim.payer_details is None else None
+    return [at for at in (claim.refund_deadline_at, details_due) if at is not None]
+
+
+def next_deadline(claim: Claim, now: datetime) -> datetime | None:
+    """When the nearest deadline is to be announced, or if it was, the deadline itself."""
+    return min(
+        (
+            at if claim.warned_until is not None and at <= claim.warned_until else at - WARN_BEFORE
+            for at in deadlines(claim, now)
+        ),
+        default=None,
+    )
+
+
+def _errand(claim: Claim, reason: str | None, now: datetime) -> datetime | None:
+    """When the worker has something to do for a network-made claim: send, approve, or ask."""
+    if claim.kind == REFUND or reason == "awaiting_evidence":
+        return None
+    is_accepted = claim.approved_by is not None and claim.missing_usd_e4 == 0
+    is_unsent = claim.evidence_submitted_at is not None and claim.provider_state != "accepted"
+    if is_accepted or (is_unsent and claim.approved_by is None):
+        return now
+    return claim.due_at if claim.due_at is not None and claim.due_at > now else now + ASK_AFTER
 
 
 DECIDE: dict[type, Decide] = {TopUp: decide_top_up}

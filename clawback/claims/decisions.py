@@ -14,7 +14,7 @@ from clawback.balances.model import FREEZE_ACCOUNTS, queued, serve_waiting
 from clawback.claims.ending import changed, ended, invalid_transition
 from clawback.claims.fold import approve, too_late
 from clawback.claims.limits import limit_refusal
-from clawback.claims.model import PENDING, REFUND, REJECTED
+from clawback.claims.moves import PENDING, REFUND, REJECTED
 from clawback.claims.refusals import SelfApproval
 from clawback.currencies import USD
 from clawback.errors import NotFound, Refused

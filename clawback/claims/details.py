@@ -13,7 +13,7 @@ import msgspec
 from clawback.balances.model import queued
 from clawback.claims.ending import changed, invalid_transition
 from clawback.claims.fold import too_late
-from clawback.claims.model import PENDING, REFUND
+from clawback.claims.moves import PENDING, REFUND
 from clawback.claims.payees import Fault, rail_of
 from clawback.errors import NotFound, Refused
 from clawback.ids import ClaimId

@@ -10,15 +10,18 @@ from typing import Final
 import msgspec
 
 from clawback.balances.model import FREEZE_ACCOUNTS, give_back, serve_waiting
-from clawback.claims.model import CANCELED, MOVES, REFUND, move_to
+from clawback.claims.moves import CANCELED, INQUIRY, REFUND, move_to, targets
 from clawback.claims.refusals import ClaimInFlight, ClaimTransitionInvalid
+from clawback.claims.shares import counted_usd_e4, relieve
+from clawback.claims.standing import standing_of
+from clawback.claims.turns import closed, reopen
 from clawback.errors import NotFound, Refused
 from clawback.ids import ClaimId
 from clawback.lanes.command import Command, Decide, Decided, Reads
-from clawback.lanes.records import Claim, Entry
+from clawback.lanes.records import Claim, Entry, Payment
 from clawback.lanes.state import Draft, Notice
-
-replace = msgspec.structs.replace
+from clawback.ledger import accounts as a
+from clawback.ledger.entries import Sources
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -76,62 +79,64 @@ def decide_cancel_refund(
 
 def invalid_transition(claim: Claim) -> Refused:
     """The refusal of an action that the claim's kind or status does not allow."""
-    allowed = tuple(
-        move.target for move in MOVES if claim.kind in move.kinds and claim.status == move.source
-    )
     return ClaimTransitionInvalid(
         kind=claim.kind,
         claim_status=claim.status,
         pending_reason=claim.pending_reason,
-        allowed=allowed,
+        allowed=targets(claim),
     )
 
 
 def ended(
     draft: Draft, claim: Claim, status: str, resolution: str, actor: str, note: str | None = None
 ) -> Claim:
-    """End an open claim without money leaving: its money and its share of the cap go back."""
+    """End an open claim without money leaving: its money and its share of the cap go back.
+
+    An inquiry that it had replaced goes on, unless a chargeback or MED was the reason.
+    """
     move = move_to(claim, status)
     assert move is not None, (claim.claim_id, claim.status, status)
+    assert move.movement is not None, move
+    payment = draft.known_payment(claim.payment_id)
     held_e4 = claim.frozen_usd_e4 + claim.payable_usd_e4
     after = give_back(draft, claim, move.movement, held_e4)
-    after = closed(draft, after, status, resolution)
+    after = closed(draft, after, status, resolution, counted_e4=counted_usd_e4(claim))
     draft.tell(
         move.event, after, actor=actor, from_status=claim.status, movement=move.movement, note=note
     )
+    relieve(draft, payment, actor)
+    if claim.kind == REFUND and claim.related_claim_id and resolution != "superseded_by_dispute":
+        _resume_inquiries(draft, claim, actor)
     return after
 
 
-def closed(draft: Draft, claim: Claim, status: str, resolution: str) -> Claim:
-    """The claim counts for nothing any more: its shares of the cap are taken back."""
-    payment = draft.known_payment(claim.payment_id)
-    draft.put_payment(
-        replace(
-            payment,
-            claimed_minor=payment.claimed_minor - claim.claimed_share_minor,
-            forced_minor=payment.forced_minor - claim.forced_share_minor,
-            claimed_usd_e4=max(0, payment.claimed_usd_e4 - claim.amount_usd_e4),
-            refunds_used=payment.refunds_used - (1 if claim.kind == REFUND else 0),
-            updated_at=draft.now,
-        )
-    )
-    return draft.put_claim(
-        replace(
-            claim,
-            status=status,
-            resolution=resolution,
-            pending_reason=None,
-            version=claim.version + 1,
-            claimed_share_minor=0,
-            forced_share_minor=0,
-            missing_usd_e4=0,
-            needs_review=False,
-            provider_state=None,
-            due_at=None,
-            updated_at=draft.now,
-            resolved_at=claim.resolved_at or draft.now,
-        )
-    )
+def replace_inquiries(
+    draft: Draft, payment: Payment, amount_minor: int, refund_id: ClaimId, actor: str
+) -> tuple[ClaimId | None, Sources]:
+    """Row 12 for the open inquiries that a refund of this amount covers.
+
+    Returns the newest of them, and the shared money that they gave back: it is the refund's.
+    """
+    before = draft.balance(a.AVAILABLE), draft.balance(a.DEBT)
+    newest = None
+    for claim in draft.claims_of(payment.payment_id):
+        needed = min(claim.amount_minor, payment.remaining_minor)
+        if claim.kind == INQUIRY and claim.is_open and amount_minor >= needed:
+            linked = draft.put_claim(msgspec.structs.replace(claim, related_claim_id=refund_id))
+            ended(draft, linked, CANCELED, "refunded_instead", actor)
+            newest = claim.claim_id
+    back = draft.balance(a.AVAILABLE) - before[0], draft.balance(a.DEBT) - before[1]
+    return newest, ((a.AVAILABLE, max(0, back[0])), (a.DEBT, max(0, back[1])))
+
+
+def _resume_inquiries(draft: Draft, refund: Claim, actor: str) -> None:
+    """Row 17 for the inquiries that this refund had replaced, unless they are decided since."""
+    for claim in draft.claims_of(refund.payment_id):
+        is_replaced = claim.related_claim_id == refund.claim_id and claim.kind == INQUIRY
+        if is_replaced and claim.resolution == "refunded_instead":
+            standing = standing_of(draft, claim)
+            if standing is None or not standing.is_decided:
+                reopen(draft, claim, actor, claim.round + 1)
 
 
 DECIDE: Final[dict[type, Decide]] = {CancelRefund: decide_cancel_refund}

@@ -12,15 +12,20 @@ from typing import Final, assert_never
 import msgspec
 
 from clawback.balances.model import cause, queued, serve_waiting
-from clawback.claims.ending import closed, ended
-from clawback.claims.model import (
+from clawback.claims import errands
+from clawback.claims.ending import ended, replace_inquiries
+from clawback.claims.moves import (
     APPROVED,
+    CANCELED,
     FAILED,
     PENDING,
+    REFUND,
+    REJECTED,
     RELEASED,
     REVERSED,
-    move_to,
+    move,
 )
+from clawback.claims.turns import put_in_review, release, reopen_paid, reverse
 from clawback.currencies import USD
 from clawback.errors import NotFound, Refused
 from clawback.ids import ClaimId
@@ -29,7 +34,6 @@ from clawback.lanes.records import Attempt, Claim, Fact, Payment
 from clawback.lanes.state import Draft
 from clawback.ledger import accounts as a
 from clawback.ledger import entries
-from clawback.payments.model import local_book_minor, tell_given_back
 from clawback.providers import port
 
 replace = msgspec.structs.replace
@@ -76,25 +80,56 @@ def decide_start_attempt(draft: Draft, command: Command, now: datetime) -> Refus
     payment = draft.known_payment(claim.payment_id)
     if claim.due_at is None or claim.due_at > now or claim.needs_review:
         return Decided(response=AttemptStarted(claim, None, payment))
+    if claim.kind != REFUND:
+        return _start_errand(draft, claim, payment, command)
     if claim.status == PENDING and (resolution := too_late(claim, now)):
         claim = ended(draft, claim, FAILED, resolution, "clock")
         left = serve_waiting(draft, payment_id=claim.payment_id)
         return Decided(response=AttemptStarted(claim, None, payment), follow_up=left)
+    if claim.status == PENDING and claim.pending_reason != "processing":
+        claim = draft.put_claim(queued(errands.warned(draft, claim, "clock"), now))
+        return Decided(response=AttemptStarted(claim, None, payment))
     if claim.status == PENDING:
         claim = approve(draft, claim, command.actor)
+    if not _takes_over(draft, claim, command):
+        return Decided(response=AttemptStarted(claim, None, payment))
+    operation = "lookup" if claim.provider_state in LOOK_FIRST else "refund"
+    return _attempted(draft, claim, payment, command, operation)
+
+
+def _takes_over(draft: Draft, claim: Claim, command: StartAttempt) -> bool:
+    """Whether nobody else is at it; what a caller left whose lease is over is unknown."""
     last = draft.attempts_of(claim.claim_id)[-1:]
     if last and last[0].outcome is None:
         if last[0].lease_until > command.real_now:
-            return Decided(response=AttemptStarted(claim, None, payment))
+            return False
         draft.put_attempt(replace(last[0], outcome="unknown", ended_at=command.real_now))
-    attempt = _next_attempt(draft, claim, command)
+    return True
+
+
+def _start_errand(draft: Draft, claim: Claim, payment: Payment, command: StartAttempt) -> Decided:
+    """The next step of a network-made claim."""
+    if not _takes_over(draft, claim, command):
+        return Decided(response=AttemptStarted(claim, None, payment))
+    claim, operation = errands.next_step(draft, claim, command.actor)
+    if operation is None:
+        return Decided(response=AttemptStarted(claim, None, payment))
+    return _attempted(draft, claim, draft.known_payment(claim.payment_id), command, operation)
+
+
+def _attempted(
+    draft: Draft, claim: Claim, payment: Payment, command: StartAttempt, operation: str
+) -> Decided:
+    """Note the attempt that is now the caller's to make."""
+    attempt = _next_attempt(draft, claim, command, operation)
     draft.put_attempt(attempt)
+    is_first = claim.attempts == 0 and claim.kind == REFUND
     claim = draft.put_claim(
         replace(
             claim,
             attempts=attempt.number,
-            provider_state=claim.provider_state if claim.attempts else "calling",
-            due_at=now + timedelta(seconds=command.lease_seconds),
+            provider_state="calling" if is_first else claim.provider_state,
+            due_at=draft.now + timedelta(seconds=command.lease_seconds),
         )
     )
     return Decided(response=AttemptStarted(claim, attempt, payment))
@@ -114,11 +149,10 @@ def approve(draft: Draft, claim: Claim, actor: str, note: str | None = None) -> 
     """Move 5: only fully frozen, details complete, approval given if it is required."""
     assert claim.missing_usd_e4 == 0, claim.claim_id
     assert claim.pending_reason == "processing", claim.pending_reason
-    move = move_to(claim, APPROVED)
-    assert move is not None, claim.claim_id
+    row = move(claim, 5)
     draft.post(
         entries.resolve_approved(claim.frozen_usd_e4),
-        cause(claim, move.movement),
+        cause(claim, "resolve_approved"),
         payment_id=claim.payment_id,
         claim_id=claim.claim_id,
     )
@@ -132,24 +166,25 @@ def approve(draft: Draft, claim: Claim, actor: str, note: str | None = None) -> 
         resolved_at=draft.now,
     )
     after = draft.put_claim(queued(after, draft.now))
-    draft.tell(
-        move.event, after, actor=actor, from_status=PENDING, movement=move.movement, note=note
-    )
+    draft.tell(row.event, after, actor=actor, from_status=PENDING, movement=row.movement, note=note)
     return after
 
 
-def _next_attempt(draft: Draft, claim: Claim, command: StartAttempt) -> Attempt:
-    operation = "lookup" if claim.provider_state in LOOK_FIRST else "refund"
+def _next_attempt(draft: Draft, claim: Claim, command: StartAttempt, operation: str) -> Attempt:
+    reference = port.refund_reference(claim.claim_id, draft.book.shard, claim.generation)
+    generation = claim.generation
+    if claim.kind != REFUND:
+        reference, generation = errands.reference(claim, draft.book.shard, operation)
     return Attempt(
         claim_id=claim.claim_id,
         number=claim.attempts + 1,
         book_id=claim.book_id,
         attempt_id=command.attempt_id,
         operation=operation,
-        generation=claim.generation,
+        generation=generation,
         provider=claim.provider,
         provider_account=claim.provider_account,
-        reference=port.refund_reference(claim.claim_id, draft.book.shard, claim.generation),
+        reference=reference,
         amount_minor=claim.amount_minor,
         currency=claim.currency,
         lease_until=command.real_now + timedelta(seconds=command.lease_seconds),
@@ -169,6 +204,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int | None = None
     currency: str | None = None
     settles_at: datetime | None = None
+    at: datetime | None = None
     reason: str | None = None
 
 
@@ -184,14 +220,24 @@ def report(found: port.Found) -> Report:
                 currency=found.currency,
                 settles_at=found.settles_at,
             )
-        case port.Settled() | port.Returned():
+        case port.Settled():
             return Report(
-                status="settled" if isinstance(found, port.Settled) else "returned",
+                status="settled",
                 provider_reference=found.provider_reference,
                 rail_reference=found.rail_reference,
                 amount_minor=found.amount_minor,
                 currency=found.currency,
-                reason=found.reason if isinstance(found, port.Returned) else None,
+                at=found.settled_at,
+            )
+        case port.Returned():
+            return Report(
+                status="returned",
+                provider_reference=found.provider_reference,
+                rail_reference=found.rail_reference,
+                amount_minor=found.amount_minor,
+                currency=found.currency,
+                at=found.returned_at,
+                reason=found.reason,
             )
         case port.Declined():
             return Report(
@@ -252,7 +298,7 @@ def decide_record_outcome(draft: Draft, command: Command, now: datetime) -> Refu
             provider_account=claim.provider_account,
             source=source,
             event_key=last.attempt_id,
-            type=f"refund.{report.status}",
+            type=f"{_about(claim, last)}.{report.status}",
             reference=last.reference,
             object_id=claim.claim_id,
             amount_minor=report.amount_minor,
@@ -260,12 +306,21 @@ def decide_record_outcome(draft: Draft, command: Command, now: datetime) -> Refu
             provider_reference=report.provider_reference,
             rail_reference=report.rail_reference,
             reason=report.reason,
+            effective_at=report.at,
             received_at=command.real_now,
             applied_at=now,
         )
     )
+    if claim.kind != REFUND:
+        wait = back_off(claim.attempts)
+        return Decided(response=errands.ended_errand(draft, claim, last, report.status, wait))
     claim, left = fold(draft, claim, report, command.actor)
     return Decided(response=claim, follow_up=left)
+
+
+def _about(claim: Claim, attempt: Attempt) -> str:
+    """What the outcome of an attempt is about."""
+    return "refund" if claim.kind == REFUND else attempt.operation
 
 
 def _outcome(status: str) -> str:
@@ -301,21 +356,31 @@ def decide_record_notice(draft: Draft, command: Command, now: datetime) -> Refus
         return Decided(response=claim)
     draft.put_fact(replace(command.fact, book_id=claim.book_id, applied_at=now))
     if not claim.attempts:
-        return Decided(response=_review(draft, claim, "notice without an attempt", command.actor))
-    claim, left = fold(draft, claim, command.report, command.actor)
+        after = put_in_review(draft, claim, "notice without an attempt", command.actor)
+        return Decided(response=after)
+    told = command.report
+    if told.at is None:
+        told = replace(told, at=command.fact.effective_at)
+    claim, left = fold(draft, claim, told, command.actor)
     return Decided(response=claim, follow_up=left)
 
 
 def fold(
     draft: Draft, claim: Claim, report: Report, actor: str
 ) -> tuple[Claim, tuple[Command, ...]]:
-    """The claim after one more fact. What is weaker than what is known changes nothing."""
+    """The claim after one more fact. What is weaker than what is known changes nothing.
+
+    Strongest is the latest proof that money left or came back; of one moment, that it came back.
+    A refusal is weaker than any of these, and everything else only says that nobody knows yet.
+    """
     if report.status == "returned":
         return _returned(draft, claim, report, actor)
     if claim.status == APPROVED:
         return _advanced(draft, claim, report, actor)
-    if claim.status == FAILED and report.status == "settled":
-        return _review(draft, claim, "paid after it was refused", actor), ()
+    if report.status == "settled" and claim.status in {FAILED, REVERSED}:
+        return _paid_after_all(draft, claim, report, actor)
+    if report.status == "settled" and claim.status in {REJECTED, CANCELED}:
+        return put_in_review(draft, claim, "paid after it was withdrawn", actor), ()
     return claim, ()
 
 
@@ -328,10 +393,11 @@ def _advanced(
         rail_reference=report.rail_reference or claim.rail_reference,
     )
     if report.status in {"accepted", "settled"} and _differs(claim, report):
-        return _review(draft, told, "amount or currency differs from what was asked", actor), ()
+        reason = "amount or currency differs from what was asked"
+        return put_in_review(draft, told, reason, actor), ()
     match report.status:
         case "settled":
-            return _release(draft, told, actor), ()
+            return release(draft, told, "refunded", actor), ()
         case "declined":
             failed = ended(draft, told, FAILED, "declined_by_provider", actor, report.reason)
             return failed, serve_waiting(draft, payment_id=claim.payment_id)
@@ -370,108 +436,49 @@ def _waits(
     return after
 
 
-def _review(draft: Draft, claim: Claim, reason: str, actor: str) -> Claim:
-    """Facts contradict each other: no posting and no automatic step until a person settles it."""
-    if claim.needs_review:
-        return claim
-    after = draft.put_claim(
-        replace(
-            claim,
-            needs_review=True,
-            review_reason=reason,
-            due_at=None,
-            version=claim.version + 1,
-            updated_at=draft.now,
-        )
-    )
-    draft.tell("claim.updated", after, actor=actor, from_status=claim.status, note=reason)
-    return after
-
-
-def _release(draft: Draft, claim: Claim, actor: str) -> Claim:
-    """Move 8: the provider confirmed that the money left."""
-    move = move_to(claim, RELEASED)
-    assert move is not None, claim.claim_id
+def _paid_after_all(
+    draft: Draft, claim: Claim, report: Report, actor: str
+) -> tuple[Claim, tuple[Command, ...]]:
+    """Rows 16 and 8 in one commit, unless the money is known to have come back since."""
+    if _differs(claim, report):
+        reason = "amount or currency differs from what was asked"
+        return put_in_review(draft, claim, reason, actor), ()
+    returned_at = _latest(draft, claim, "refund.returned")
+    if claim.status == REVERSED and not _is_after(report.at, returned_at):
+        return claim, ()
     payment = draft.known_payment(claim.payment_id)
-    local = entries.Local(
-        claim.currency, local_book_minor(payment, claim.amount_minor), claim.provider
-    )
-    draft.post(
-        entries.release(claim.payable_usd_e4, local),
-        cause(claim, move.movement),
-        payment_id=claim.payment_id,
-        claim_id=claim.claim_id,
-    )
-    draft.set_head(returned_usd_e4=draft.head.returned_usd_e4 + claim.payable_usd_e4)
-    after = draft.put_claim(
-        replace(
-            claim,
-            status=RELEASED,
-            pending_reason=None,
-            resolution="refunded",
-            version=claim.version + 1,
-            released_minor=claim.amount_minor,
-            released_usd_e4=claim.payable_usd_e4,
-            payable_usd_e4=0,
-            provider_state=None,
-            needs_review=False,
-            due_at=None,
-            updated_at=draft.now,
-            released_at=draft.now,
-        )
-    )
-    draft.tell(move.event, after, actor=actor, from_status=claim.status, movement=move.movement)
-    given = replace(payment, refunded_minor=payment.refunded_minor + claim.amount_minor)
-    tell_given_back(draft, payment, replace(given, updated_at=draft.now), actor)
-    return after
+    if payment.open_dispute_id is not None:
+        replace_inquiries(draft, payment, claim.amount_minor, claim.claim_id, actor)
+    claim = release(draft, reopen_paid(draft, claim, actor), "refunded", actor)
+    return claim, serve_waiting(draft, payment_id=claim.payment_id)
+
+
+def _latest(draft: Draft, claim: Claim, kind: str) -> datetime | None:
+    """When this was last true of the claim, by what was told of it."""
+    told = [fact for fact in draft.facts_about(claim.claim_id) if fact.type == kind]
+    return max((fact.effective_at for fact in told if fact.effective_at), default=None)
+
+
+def _is_after(at: datetime | None, other: datetime | None) -> bool:
+    return at is not None and other is not None and at > other
 
 
 def _returned(
     draft: Draft, claim: Claim, report: Report, actor: str
 ) -> tuple[Claim, tuple[Command, ...]]:
-    """Move 15: money that had left came back; seen first, it implies that it had left."""
-    if claim.status == APPROVED and not _differs(claim, report):
-        claim = _release(draft, claim, actor)
-    if claim.status != RELEASED:
+    """Money that had left came back; seen first, it implies that it had left."""
+    if claim.status not in {APPROVED, FAILED, RELEASED}:
         return claim, ()
-    move = move_to(claim, REVERSED)
-    assert move is not None, claim.claim_id
-    payment = draft.known_payment(claim.payment_id)
-    local = entries.Local(
-        claim.currency, local_book_minor(payment, claim.amount_minor), claim.provider
-    )
-    draft.post(
-        entries.reverse(claim.released_usd_e4, local, _returns_to(draft, claim)),
-        cause(claim, move.movement),
-        payment_id=claim.payment_id,
-        claim_id=claim.claim_id,
-    )
-    draft.set_head(returned_usd_e4=draft.head.returned_usd_e4 - claim.released_usd_e4)
-    after = replace(claim, released_minor=0, released_usd_e4=0, sources=())
-    after = closed(draft, after, REVERSED, "returned")
-    draft.tell(
-        move.event,
-        after,
-        actor=actor,
-        from_status=RELEASED,
-        movement=move.movement,
-        note=report.reason,
-    )
-    before = draft.known_payment(claim.payment_id)
-    given = replace(before, refunded_minor=before.refunded_minor - claim.amount_minor)
-    tell_given_back(draft, before, given, actor)
-    return after, serve_waiting(draft)
-
-
-def _returns_to(draft: Draft, claim: Claim) -> entries.Sources:
-    """Back to `loss` and `debt` as far as they gave, debt never above zero, else `available`."""
-    gave: dict[str, int] = {}
-    for source, part_e4 in claim.sources:
-        gave[source] = gave.get(source, 0) + part_e4
-    loss_e4 = gave.get(a.LOSS, 0)
-    debt_e4 = min(gave.get(a.DEBT, 0), max(0, -draft.balance(a.DEBT)))
-    rest_e4 = claim.released_usd_e4 - loss_e4 - debt_e4
-    return ((a.LOSS, loss_e4), (a.DEBT, debt_e4), (a.AVAILABLE, rest_e4))
+    if _differs(claim, report):
+        reason = "amount or currency differs from what was asked"
+        return put_in_review(draft, claim, reason, actor), ()
+    if _is_after(_latest(draft, claim, "refund.settled"), report.at):
+        return claim, ()
+    if claim.status == FAILED:
+        claim = reopen_paid(draft, claim, actor)
+    if claim.status == APPROVED:
+        claim = release(draft, claim, "refunded", actor)
+    return reverse(draft, claim, actor, report.reason), serve_waiting(draft)
 
 
 DECIDE: Final[dict[type, Decide]] = {

@@ -1,9 +1,9 @@
-"""Claims: opened, frozen, approved, sent to the provider, released; or ended without money leaving.
+"""Claims: opened by a merchant, frozen as far as there is money, or refused.
 
-Pure. This module holds the refund's half of the transitions (contract, section 8.3): every move
-is a row of `MOVES`, posts its entry, raises the claim's version by one and tells one event. What
-a provider says arrives as an outcome of a numbered attempt or as a notice; both are facts, and
-both go through `fold`, so that order and repetition do not matter.
+Pure. This module opens refunds (contract, section 7.1). What becomes of a claim is in the modules
+beside it: `moves` has every transition as data, `turns` what each of them posts. What a provider
+says is a fact that goes through `fold` (refunds) or `disputes` (cases of a network), so that order
+and repetition do not matter.
 """
 
 from datetime import datetime, timedelta
@@ -11,12 +11,10 @@ from typing import Final, Self
 
 import msgspec
 
-from clawback.balances.model import (
-    FREEZE_ACCOUNTS,
-    freeze,
-    queued,
-)
+from clawback.balances.model import FREEZE_ACCOUNTS, freeze, queued, serve_waiting
+from clawback.claims.ending import replace_inquiries
 from clawback.claims.limits import limit_refusal
+from clawback.claims.moves import FORCED, PENDING, REFUND
 from clawback.claims.refusals import (
     MultipleRefundsNotSupported,
     PartialRefundNotSupported,
@@ -33,48 +31,12 @@ from clawback.ids import ClaimId, Mint, PaymentId
 from clawback.lanes.command import Command, Decide, Decided, Reads
 from clawback.lanes.records import Book, Claim, Payment
 from clawback.lanes.state import Draft
+from clawback.ledger.entries import Sources
 from clawback.money import Amount, AmountError
 from clawback.payments.model import YES, latest_arrival, max_refunds, usd_e4_of_first
 from clawback.providers.rails import Rule, rule_for
 
 replace = msgspec.structs.replace
-
-REFUND: Final = "user_dispute"
-PENDING, APPROVED, RELEASED = "pending", "approved", "released"
-REJECTED, FAILED, CANCELED, REVERSED = "rejected", "failed", "canceled", "reversed"
-"""Claim statuses (contract, section 8.2)."""
-
-
-class Move(msgspec.Struct, frozen=True):
-    """A row of the transition table: its number in the contract, and what it makes of a claim."""
-
-    number: int
-    kinds: tuple[str, ...]
-    source: str
-    target: str
-    movement: str
-    event: str
-    by: tuple[str, ...]
-
-
-MOVES: Final = (
-    Move(5, (REFUND,), PENDING, APPROVED, "resolve_approved", "claim.approved", ("worker", "key")),
-    Move(8, (REFUND,), APPROVED, RELEASED, "release", "claim.released", ("provider",)),
-    Move(9, (REFUND,), PENDING, REJECTED, "resolve_rejected", "claim.rejected", ("key",)),
-    Move(11, (REFUND,), PENDING, CANCELED, "cancel", "claim.canceled", ("key",)),
-    Move(11, (REFUND,), APPROVED, CANCELED, "cancel", "claim.canceled", ("key",)),
-    Move(13, (REFUND,), APPROVED, FAILED, "fail", "claim.failed", ("provider",)),
-    Move(14, (REFUND,), PENDING, FAILED, "fail", "claim.failed", ("clock",)),
-    Move(15, (REFUND,), RELEASED, REVERSED, "reverse", "claim.reversed", ("provider",)),
-)
-
-
-def move_to(claim: Claim, target: str) -> Move | None:
-    """The move that takes this claim to `target`, or None if there is none."""
-    for move in MOVES:
-        if claim.kind in move.kinds and claim.status == move.source and move.target == target:
-            return move
-    return None
 
 
 class OpenRefund(Command, frozen=True, kw_only=True):
@@ -120,7 +82,11 @@ def decide_open_refund(draft: Draft, command: Command, now: datetime) -> Refused
         param = "expectedRemaining" if is_guard else "amount"
         return InvalidAmount(param=param, rule=error.rule, decimals=error.decimals)
     rule = rule_for(payment.provider, payment.method, payment.country)
-    refused = _rail_refusal(payment, rule, asked, now) or _amount_refusal(payment, asked, expected)
+    refused = (
+        _dispute_refusal(draft, payment, asked)
+        or _rail_refusal(payment, rule, asked, now)
+        or _amount_refusal(payment, asked, expected)
+    )
     if refused is not None:
         return refused
     assert rule is not None, payment.method
@@ -130,17 +96,57 @@ def decide_open_refund(draft: Draft, command: Command, now: datetime) -> Refused
     )
     if refused is not None:
         return refused
+    if payment.open_dispute_id is not None:
+        return _opened_instead(draft, payment, rule, command, asked)
     claim = _opened(draft, payment, rule, command, asked)
     draft.tell("claim.opened", claim, actor=command.actor, movement="freeze")
     return Decided(response=claim, object_id=claim.claim_id)
 
 
-def _rail_refusal(payment: Payment, rule: Rule | None, asked: int, now: datetime) -> Refused | None:
-    """The state checks of contract 7.1 that come before those of the amount, in its order."""
+def _dispute_refusal(draft: Draft, payment: Payment, asked: int) -> Refused | None:
+    """Nothing is refunded beside an open chargeback or MED; an open inquiry wants to be covered.
+
+    Looks at the payment's claims only if one of them is an open dispute.
+    """
     if payment.captured_minor == 0:
         return PaymentNotRefundable(payment_status=payment.status)
-    if payment.open_dispute_id is not None:
-        return PaymentDisputed(claim_id=payment.open_dispute_id)
+    if payment.open_dispute_id is None:
+        return None
+    claims = [claim for claim in draft.claims_of(payment.payment_id) if claim.is_open]
+    forced = [claim for claim in claims if claim.kind in FORCED]
+    if forced:
+        return _disputed(payment, forced[-1], None)
+    inquiries = [claim for claim in claims if claim.kind != REFUND]
+    largest = max(inquiries, key=lambda claim: (claim.amount_minor, claim.created_at))
+    minimum_minor = min(largest.amount_minor, payment.remaining_minor)
+    return _disputed(payment, largest, minimum_minor) if asked < minimum_minor else None
+
+
+def _disputed(payment: Payment, claim: Claim, minimum_minor: int | None) -> Refused:
+    return PaymentDisputed(
+        claim_id=claim.claim_id,
+        kind=claim.kind,
+        claim_status=claim.status,
+        minimum_minor=minimum_minor,
+        currency=payment.currency,
+    )
+
+
+def _opened_instead(
+    draft: Draft, payment: Payment, rule: Rule, command: OpenRefund, asked: int
+) -> Decided:
+    """A refund that covers the open inquiries: they end, and what they froze serves it."""
+    replaced, freed = replace_inquiries(draft, payment, asked, command.claim_id, command.actor)
+    payment = draft.known_payment(payment.payment_id)
+    claim = _opened(draft, payment, rule, command, asked, freed)
+    claim = draft.put_claim(replace(claim, related_claim_id=replaced))
+    draft.tell("claim.opened", claim, actor=command.actor, movement="freeze")
+    left = serve_waiting(draft, payment_id=payment.payment_id)
+    return Decided(response=claim, object_id=claim.claim_id, follow_up=left)
+
+
+def _rail_refusal(payment: Payment, rule: Rule | None, asked: int, now: datetime) -> Refused | None:
+    """The state checks of contract 7.1 that come before those of the amount, in its order."""
     if rule is None or rule.refund.full != YES:
         return RefundNotSupported(rail=payment.method)
     if payment.refund_deadline_at is not None and now > payment.refund_deadline_at:
@@ -181,7 +187,14 @@ def needs_approval(book: Book, worth: int) -> bool:
     return threshold is not None and worth >= threshold
 
 
-def _opened(draft: Draft, payment: Payment, rule: Rule, command: OpenRefund, asked: int) -> Claim:
+def _opened(
+    draft: Draft,
+    payment: Payment,
+    rule: Rule,
+    command: OpenRefund,
+    asked: int,
+    earmarked: Sources = (),
+) -> Claim:
     """The new claim with its share of the cap, frozen as far as there is money."""
     before_minor = payment.claimed_minor + payment.forced_minor
     worth = worth_e4(payment, asked)
@@ -226,7 +239,7 @@ def _opened(draft: Draft, payment: Payment, rule: Rule, command: OpenRefund, ask
             updated_at=now,
         )
     )
-    claim = freeze(draft, claim, from_book=draft.head.waiting == 0)
+    claim = freeze(draft, claim, from_book=draft.head.waiting == 0, earmarked=earmarked)
     return draft.put_claim(queued(claim, now))
 
 

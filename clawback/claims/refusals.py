@@ -25,17 +25,25 @@ class PaymentNotRefundable(Refused, frozen=True, kw_only=True):
 
 
 class PaymentDisputed(Refused, frozen=True, kw_only=True):
-    """A chargeback or MED on the payment is open."""
+    """A chargeback or MED on the payment is open, or the refund is too small for an inquiry."""
 
     code = "payment_disputed"
     message = "The payment is disputed; a refund could pay the payer twice."
     claim_id: str
-    kind: str | None = None
-    claim_status: str | None = None
+    kind: str
+    claim_status: str
+    minimum_minor: int | None
+    currency: Currency
 
     def details(self) -> dict[str, object]:
-        """The claim in the way."""
-        return {"claimId": self.claim_id, "kind": self.kind, "status": self.claim_status}
+        """The claim in the way, and the least that ends an inquiry; null if no refund does."""
+        minimum = self.minimum_minor
+        return {
+            "claimId": self.claim_id,
+            "kind": self.kind,
+            "status": self.claim_status,
+            "minimumAmount": None if minimum is None else major(minimum, exponent(self.currency)),
+        }
 
 
 class RefundNotSupported(Refused, frozen=True, kw_only=True):

@@ -34,6 +34,18 @@ END)
 )
 WITH (fillfactor='50');
 
+CREATE TABLE public.acts (
+    shard integer NOT NULL,
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
+    act_id character varying(64) NOT NULL COLLATE pg_catalog."C",
+    object_id character varying(64) NOT NULL COLLATE pg_catalog."C",
+    action character varying(32) NOT NULL COLLATE pg_catalog."C",
+    actor character varying(160) NOT NULL,
+    principal character varying(160),
+    note character varying(500),
+    at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.api_keys (
     key_id text NOT NULL COLLATE pg_catalog."C",
     book_id text NOT NULL COLLATE pg_catalog."C",
@@ -79,11 +91,13 @@ CREATE TABLE public.attempts (
     ended_at timestamp with time zone,
     CONSTRAINT attempts_numbers CHECK (((number >= 1) AND (generation >= 0) AND (amount_minor >
         0))),
-    CONSTRAINT attempts_operation CHECK ((operation = ANY (ARRAY['refund'::text, 'lookup'::text]))),
+    CONSTRAINT attempts_operation CHECK ((operation = ANY (ARRAY['refund'::text, 'lookup'::text,
+        'evidence'::text, 'accept'::text]))),
     CONSTRAINT attempts_outcome CHECK (((outcome = ANY (ARRAY['accepted'::text, 'settled'::text,
         'declined'::text, 'unavailable'::text, 'unknown'::text])) AND ((outcome IS NULL) = (ended_at
         IS NULL)))),
-    CONSTRAINT attempts_proof CHECK (((generation = 0) OR (proof IS NOT NULL)))
+    CONSTRAINT attempts_proof CHECK (((generation = 0) OR (proof IS NOT NULL) OR (operation = ANY
+        (ARRAY['evidence'::text, 'accept'::text, 'lookup'::text]))))
 );
 
 CREATE TABLE public.books (
@@ -177,11 +191,15 @@ CREATE TABLE public.claims (
     released_at timestamp with time zone,
     requested_principal character varying(160),
     approved_principal character varying(160),
+    warned_until timestamp with time zone,
     CONSTRAINT claims_amounts CHECK ((((amount_minor >= 1) AND (amount_minor <=
         '1000000000000000'::bigint)) AND (amount_usd_e4 >= 0) AND (claimed_before_minor >= 0) AND
         (claimed_before_usd_e4 >= 0) AND (claimed_share_minor >= 0) AND (forced_share_minor >= 0)
-        AND (((claimed_share_minor + forced_share_minor) = 0) OR ((claimed_share_minor +
-        forced_share_minor) = amount_minor)))),
+        AND ((claimed_share_minor + forced_share_minor) <= amount_minor) AND ((kind <>
+        'user_dispute'::text) OR (((claimed_share_minor + forced_share_minor) = 0) OR
+        ((claimed_share_minor + forced_share_minor) = amount_minor))) AND ((kind =
+        'user_dispute'::text) OR (claimed_share_minor = 0)) AND ((kind <> 'inquiry'::text) OR
+        (forced_share_minor = 0)))),
     CONSTRAINT claims_buckets CHECK (((frozen_usd_e4 >= 0) AND (missing_usd_e4 >= 0) AND
         (payable_usd_e4 >= 0) AND (released_usd_e4 >= 0) AND ((released_minor >= 0) AND
         (released_minor <= amount_minor)) AND ((frozen_usd_e4 + missing_usd_e4) <= amount_usd_e4)
@@ -324,6 +342,33 @@ CREATE TABLE public.events (
     CONSTRAINT events_number CHECK (((number >= 1) AND (version >= 1)))
 );
 
+CREATE TABLE public.evidence (
+    shard integer NOT NULL,
+    claim_id character varying(17) NOT NULL COLLATE pg_catalog."C",
+    evidence_id character varying(64) NOT NULL COLLATE pg_catalog."C",
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
+    round integer NOT NULL,
+    type text NOT NULL COLLATE pg_catalog."C",
+    content text,
+    filename character varying(240),
+    content_type character varying(64) COLLATE pg_catalog."C",
+    size_bytes integer NOT NULL,
+    sha256 text COLLATE pg_catalog."C",
+    note character varying(500),
+    added_by character varying(160) NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    removed_at timestamp with time zone,
+    CONSTRAINT evidence_form CHECK ((((content IS NULL) = (sha256 IS NOT NULL)) AND ((content IS
+        NULL) = (content_type IS NOT NULL)) AND ((content IS NOT NULL) OR (filename IS NOT NULL))
+        AND ((content_type)::text = ANY ((ARRAY['application/pdf'::character varying,
+        'image/png'::character varying, 'image/jpeg'::character varying])::text[])))),
+    CONSTRAINT evidence_sizes CHECK (((round >= 1) AND ((size_bytes >= 1) AND (size_bytes <=
+        10485760)) AND (octet_length(sha256) = 64) AND (octet_length(content) <= 40000))),
+    CONSTRAINT evidence_type CHECK ((type = ANY (ARRAY['receipt'::text, 'shipping'::text,
+        'communication'::text, 'refund_proof'::text, 'terms'::text, 'identity'::text,
+        'other'::text])))
+);
+
 CREATE TABLE public.facts (
     shard integer NOT NULL,
     fact_id character varying(64) NOT NULL COLLATE pg_catalog."C",
@@ -343,7 +388,9 @@ CREATE TABLE public.facts (
     effective_at timestamp with time zone,
     received_at timestamp with time zone NOT NULL,
     applied_at timestamp with time zone,
+    notice text,
     CONSTRAINT facts_matched CHECK (((applied_at IS NULL) OR (book_id IS NOT NULL))),
+    CONSTRAINT facts_notice_length CHECK ((octet_length(notice) <= 8192)),
     CONSTRAINT facts_source CHECK ((source = ANY (ARRAY['call'::text, 'lookup'::text,
         'notice'::text, 'review'::text])))
 );
@@ -356,6 +403,17 @@ CREATE TABLE public.fan_outs (
     CONSTRAINT fan_outs_position CHECK (("position" >= 0))
 )
 WITH (fillfactor='50');
+
+CREATE TABLE public.files (
+    shard integer NOT NULL,
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
+    sha256 text NOT NULL COLLATE pg_catalog."C",
+    content bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT files_sizes CHECK ((((octet_length(content) >= 1) AND (octet_length(content) <=
+        10485760)) AND (octet_length(sha256) = 64)))
+);
+ALTER TABLE ONLY public.files ALTER COLUMN content SET STORAGE EXTERNAL;
 
 CREATE TABLE public.heads (
     shard integer NOT NULL,
@@ -568,6 +626,9 @@ CREATE TABLE public.shops (
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (shard, book_id, currency, name);
 
+ALTER TABLE ONLY public.acts
+    ADD CONSTRAINT acts_pkey PRIMARY KEY (shard, book_id, act_id);
+
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_digest_key UNIQUE (digest);
 
@@ -611,6 +672,9 @@ ALTER TABLE ONLY public.events
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_version_key UNIQUE (shard, book_id, object_id, version);
 
+ALTER TABLE ONLY public.evidence
+    ADD CONSTRAINT evidence_pkey PRIMARY KEY (shard, claim_id, evidence_id);
+
 ALTER TABLE ONLY public.facts
     ADD CONSTRAINT facts_event_key UNIQUE (shard, provider, provider_account, event_key);
 
@@ -619,6 +683,9 @@ ALTER TABLE ONLY public.facts
 
 ALTER TABLE ONLY public.fan_outs
     ADD CONSTRAINT fan_outs_pkey PRIMARY KEY (shard, book_id);
+
+ALTER TABLE ONLY public.files
+    ADD CONSTRAINT files_pkey PRIMARY KEY (shard, book_id, sha256);
 
 ALTER TABLE ONLY public.heads
     ADD CONSTRAINT heads_pkey PRIMARY KEY (shard, book_id);
@@ -659,7 +726,12 @@ ALTER TABLE ONLY public.shards
 ALTER TABLE ONLY public.shops
     ADD CONSTRAINT shops_pkey PRIMARY KEY (shop_id);
 
+CREATE INDEX acts_object_idx ON public.acts USING btree (shard, object_id, at);
+
 CREATE INDEX api_keys_book_idx ON public.api_keys USING btree (book_id);
+
+CREATE UNIQUE INDEX claims_case_key ON public.claims USING btree (shard, payment_id, kind,
+    provider_reference) WHERE (kind <> 'user_dispute'::text);
 
 CREATE INDEX claims_due_idx ON public.claims USING btree (shard, book_id, due_at) WHERE (due_at IS
     NOT NULL);
@@ -668,8 +740,9 @@ CREATE INDEX claims_list_idx ON public.claims USING btree (shard, book_id, creat
 
 CREATE INDEX claims_payment_idx ON public.claims USING btree (shard, payment_id);
 
-CREATE INDEX claims_waiting_idx ON public.claims USING btree (shard, book_id, refund_deadline_at,
-    created_at, claim_id) WHERE (missing_usd_e4 > 0);
+CREATE INDEX claims_waiting_idx ON public.claims USING btree (shard, book_id,
+    LEAST(refund_deadline_at, payer_details_due_at, evidence_due_at), created_at, claim_id) WHERE
+    (missing_usd_e4 > 0);
 
 CREATE INDEX deliveries_due_idx ON public.deliveries USING btree (shard, endpoint_id,
     next_attempt_at, event_number) WHERE (next_attempt_at IS NOT NULL);
@@ -696,6 +769,9 @@ CREATE INDEX payments_list_idx ON public.payments USING btree (shard, book_id, c
 CREATE INDEX payments_order_idx ON public.payments USING btree (shard, book_id, merchant_order_id)
     WHERE (merchant_order_id IS NOT NULL);
 
+CREATE TRIGGER acts_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.acts FOR EACH
+    STATEMENT EXECUTE FUNCTION public.refuse_change();
+
 CREATE TRIGGER entries_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.entries FOR EACH
     STATEMENT EXECUTE FUNCTION public.refuse_change();
 
@@ -719,6 +795,8 @@ ALTER TABLE ONLY public.shops
 GRANT USAGE ON SCHEMA public TO clawback_app;
 
 GRANT SELECT ON TABLE public.accounts TO clawback_app;
+
+GRANT SELECT ON TABLE public.acts TO clawback_app;
 
 GRANT SELECT,INSERT ON TABLE public.api_keys TO clawback_app;
 
@@ -766,9 +844,13 @@ GRANT SELECT ON TABLE public.entries TO clawback_app;
 
 GRANT SELECT ON TABLE public.events TO clawback_app;
 
+GRANT SELECT ON TABLE public.evidence TO clawback_app;
+
 GRANT SELECT ON TABLE public.facts TO clawback_app;
 
 GRANT SELECT ON TABLE public.fan_outs TO clawback_app;
+
+GRANT SELECT ON TABLE public.files TO clawback_app;
 
 GRANT SELECT ON TABLE public.heads TO clawback_app;
 

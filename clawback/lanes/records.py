@@ -222,6 +222,8 @@ class Claim(Record, frozen=True, kw_only=True):
     released_at: datetime | None = None
     requested_principal: str | None = None
     approved_principal: str | None = None
+    warned_until: datetime | None = None
+    """Deadlines up to this time have been announced."""
 
     @property
     def is_open(self) -> bool:
@@ -336,6 +338,8 @@ class Fact(Record, frozen=True, kw_only=True):
     effective_at: datetime | None = None
     received_at: datetime
     applied_at: datetime | None = None
+    notice: str | None = None
+    """What a network said of a case, whole, as JSON: state is folded from all that was said."""
 
 
 class Spent(Record, frozen=True, kw_only=True):

@@ -245,14 +245,19 @@ class Draft:
             raise NotLoaded(Reads(attempts_of=(claim_id,)))
         return self._state.attempts[claim_id]
 
-    def has_fact(self, object_id: str, event_key: str) -> bool:
-        """Whether the provider has told us this about the object before."""
+    def facts_about(self, object_id: str) -> list[Fact]:
+        """All that was told about the object, oldest first."""
         if object_id not in self._state.facts_of:
             raise NotLoaded(Reads(facts_of=(object_id,)))
+        known = {fact.fact_id: fact for fact in self._state.facts_of[object_id]}
         fresh = (*self._state.facts.values(), *self.facts.values())
-        return any(
-            fact.event_key == event_key for fact in (*self._state.facts_of[object_id], *fresh)
-        )
+        known |= {fact.fact_id: fact for fact in fresh if fact.object_id == object_id}
+        return list(known.values())
+
+    def has_fact(self, object_id: str, event_key: str) -> bool:
+        """Whether the provider has told us this about the object before."""
+        fresh = (*self._state.facts.values(), *self.facts.values())
+        return any(fact.event_key == event_key for fact in (*self.facts_about(object_id), *fresh))
 
     def spent(self, actor: str, since: datetime) -> int:
         """What the actor claimed back since then, in 1/10,000 USD, whatever became of it."""
@@ -449,7 +454,8 @@ class Draft:
 
 def queue_place(claim: Claim) -> QueuePlace:
     """Where a waiting claim stands: earliest deadline first, none last, then age, then name."""
-    deadline = claim.refund_deadline_at
+    given = (claim.refund_deadline_at, claim.payer_details_due_at, claim.evidence_due_at)
+    deadline = min((at for at in given if at is not None), default=None)
     at = 0 if deadline is None else clock.milliseconds(deadline)
     return (deadline is None, at, claim.created_at, claim.claim_id)
 

@@ -2,7 +2,8 @@
 
 from clawback.claims.ending import CancelRefund
 from clawback.payments.model import SettleDue
-from tests.model_world import KEY, World, check
+from tests.model_checks import check
+from tests.model_world import KEY, World
 
 
 def test_freezing_takes_in_order_own_parts_then_available_then_credit() -> None:

@@ -8,7 +8,8 @@ from clawback.errors import Refused
 from clawback.lanes.command import Decided
 from clawback.lanes.records import Claim
 from clawback.payments.model import SettleDue
-from tests.model_world import KEY, World, check
+from tests.model_checks import check
+from tests.model_world import KEY, World
 
 OTHER = "key:key_other"
 ANA = "user:ana"

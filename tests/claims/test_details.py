@@ -5,7 +5,8 @@ from clawback.claims.details import PAYER, GivePayerDetails, PayerDetailsInvalid
 from clawback.claims.payees import Fault
 from clawback.errors import Refused
 from clawback.lanes.records import Claim
-from tests.model_world import KEY, World, check
+from tests.model_checks import check
+from tests.model_world import KEY, World
 
 FIELDS = {"rail": "spei", "holderName": "Payer Name", "account": "999180000000100177"}
 OXXO = ("oxxo", "MX", "MXN")

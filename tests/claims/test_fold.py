@@ -6,7 +6,8 @@ import pytest
 
 from clawback.claims import fold
 from clawback.lanes.records import Fact
-from tests.model_world import World, check
+from tests.model_checks import check
+from tests.model_world import World
 
 
 def test_the_way_of_a_refund() -> None:

@@ -3,12 +3,12 @@
 import pytest
 
 from clawback.claims.ending import CancelRefund
-from clawback.claims.model import MOVES
 from clawback.errors import Refused
 from clawback.ids import PaymentId
 from clawback.lanes.records import Claim
 from clawback.payments.model import SettleDue
-from tests.model_world import KEY, World, check
+from tests.model_checks import check
+from tests.model_world import KEY, World
 
 
 def test_the_refund_page_in_numbers() -> None:
@@ -140,12 +140,6 @@ def test_a_refund_in_flight_cannot_be_canceled() -> None:
     assert isinstance(refused, Refused)
     assert refused.code == "claim_transition_invalid"
     check(world)
-
-
-def test_each_move_is_listed_once() -> None:
-    """The transition table has no two rows for one step."""
-    steps = [(kind, move.source, move.target) for move in MOVES for kind in move.kinds]
-    assert len(set(steps)) == len(steps)
 
 
 def _settle(payment_id: PaymentId) -> SettleDue:

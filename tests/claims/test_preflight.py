@@ -19,7 +19,8 @@ from clawback.ids import ClaimId, PaymentId
 from clawback.lanes.records import Claim, Payment
 from clawback.money import major_text, read_amount
 from clawback.payments.model import SettleDue
-from tests.model_world import KEY, World, check
+from tests.model_checks import check
+from tests.model_world import KEY, World
 from tests.support.counts import count
 
 replace = msgspec.structs.replace

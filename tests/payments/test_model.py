@@ -11,7 +11,8 @@ from clawback.payments.model import (
     captured_status,
     usd_e4_of_first,
 )
-from tests.model_world import World, check
+from tests.model_checks import check
+from tests.model_world import World
 
 
 def record(payment_id: PaymentId, status: str) -> RecordCharge:

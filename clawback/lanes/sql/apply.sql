@@ -107,7 +107,7 @@ BEGIN
             approved_at, needs_review, review_reason, provider_reference, rail_reference,
             generation, attempts, provider_state, payer_details, payer_details_due_at,
             evidence_due_at, evidence_submitted_at, expected_by, related_claim_id, due_at,
-            updated_at, resolved_at, released_at, approved_principal
+            updated_at, resolved_at, released_at, approved_principal, warned_until
         ) = ROW (
             n.status, n.pending_reason, n.resolution, n.version, n.round, n.claimed_share_minor,
             n.forced_share_minor, n.excess_minor, n.excess_usd_e4, n.released_minor,
@@ -116,7 +116,7 @@ BEGIN
             n.provider_reference, n.rail_reference, n.generation, n.attempts, n.provider_state,
             n.payer_details, n.payer_details_due_at, n.evidence_due_at, n.evidence_submitted_at,
             n.expected_by, n.related_claim_id, n.due_at, n.updated_at, n.resolved_at,
-            n.released_at, n.approved_principal
+            n.released_at, n.approved_principal, n.warned_until
         )
         FROM (
             SELECT r.*, o.place

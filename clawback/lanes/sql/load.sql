@@ -106,7 +106,10 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT c.* FROM claims AS c
                 WHERE c.shard = p_shard AND c.book_id = wanted.book_id AND c.missing_usd_e4 > 0
-                ORDER BY c.refund_deadline_at ASC NULLS LAST, c.created_at, c.claim_id
+                ORDER BY
+                    least(c.refund_deadline_at, c.payer_details_due_at, c.evidence_due_at)
+                        ASC NULLS LAST,
+                    c.created_at, c.claim_id
                 LIMIT p_waiting_limit
             ) AS w
         ) END

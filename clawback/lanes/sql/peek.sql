@@ -45,7 +45,10 @@ SELECT json_build_object(
         FROM (
             SELECT c.* FROM claims AS c
             WHERE c.shard = $1 AND c.book_id = $2 AND c.missing_usd_e4 > 0
-            ORDER BY c.refund_deadline_at ASC NULLS LAST, c.created_at, c.claim_id
+            ORDER BY
+                least(c.refund_deadline_at, c.payer_details_due_at, c.evidence_due_at)
+                    ASC NULLS LAST,
+                c.created_at, c.claim_id
             LIMIT $5
         ) AS w
     ),
