@@ -150,12 +150,13 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT k.ctid AS place FROM attempts AS k
                 WHERE k.shard = p_shard
-                    AND k.claim_id = r.claim_id
-                    AND k.number = r.number
-                OFFSET 0
+                    AND k.claim_id >= r.claim_id AND k.claim_id <= r.claim_id
+                    AND k.number = r.number AND k.book_id = r.book_id
+                ORDER BY k.claim_id
+                LIMIT 1
             ) AS o
         ) AS n
-        WHERE t.ctid = n.place AND t.book_id = n.book_id;
+        WHERE t.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
         IF written IS DISTINCT FROM p_counts[15] THEN
             PERFORM lane_expect_rows_v1('attempts', written, p_counts[15]);
