@@ -10,8 +10,10 @@ from datetime import datetime
 from typing import Final
 
 from clawback import clock, logs
+from clawback.claims.asking import ask_network
 from clawback.claims.detailing import payee_of
 from clawback.claims.fold import AttemptStarted, RecordOutcome, StartAttempt, report
+from clawback.claims.moves import REFUND
 from clawback.errors import InternalError, Overloaded, Refused, Unavailable
 from clawback.ids import ClaimId, opaque
 from clawback.lanes.lanes import Lanes
@@ -51,14 +53,17 @@ async def send_refund(
         return
     claim, payment, attempt = started.claim, started.payment, started.attempt
     book_time = clock.book_time(clock.real_now(), offset_seconds)
-    found = await _call(provider, seal, book, claim, payment, attempt, book_time)
+    if claim.kind == REFUND:
+        told = report(await _call(provider, seal, book, claim, payment, attempt, book_time))
+    else:
+        told = await ask_network(lanes, provider, book, claim, attempt, book_time)
     await _note(
         lanes,
         book,
         RecordOutcome(
             claim_id=claim_id,
             number=attempt.number,
-            report=report(found),
+            report=told,
             fact_id=opaque("fct_"),
             real_now=clock.real_now(),
             actor=f"provider:{claim.provider}",

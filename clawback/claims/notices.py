@@ -14,7 +14,7 @@ from clawback import clock
 from clawback.claims.disputes import RecordDispute
 from clawback.claims.early import FoldCases
 from clawback.claims.fold import RecordNotice, report
-from clawback.claims.outside import RecordOutside
+from clawback.claims.outside import RecordOutsideRefund
 from clawback.claims.standing import told_text
 from clawback.db import queries
 from clawback.errors import Refused
@@ -120,10 +120,10 @@ async def _outside_notice(call: ProviderCall, notice: port.RefundNotice) -> Answ
         return await _keep(call, shard, fact)
     return await call.services.submit(
         _book(row),
-        RecordOutside(
+        RecordOutsideRefund(
             payment_id=payment_id,
             claim_id=call.services.mint.claim(clock.milliseconds(call.real_now)),
-            notice=notice,
+            report=report(notice.finding),
             fact=fact,
             actor=f"provider:{call.provider}",
         ),

@@ -109,12 +109,24 @@ def chargeback_of(escalated: port.DisputeNotice) -> port.DisputeNotice:
 
 
 def demanded(told: Iterable[Told]) -> port.DisputeNotice | None:
-    """The first word that says how much a case demands: `lost` says only what was granted."""
+    """The first word that says how much a case demands; `lost` alone may say only what is granted.
+
+    With what it demands, a verdict is an opening too: its own was lost.
+    """
     openings = sorted(
-        (one for one in told if one.notice.status != "lost" and not _is_foreign(one)),
+        (one for one in told if _demand(one.notice) is not None and not _is_foreign(one)),
         key=lambda one: one.strength,
     )
-    return openings[0].notice if openings else None
+    return _demand(openings[0].notice) if openings else None
+
+
+def _demand(notice: port.DisputeNotice) -> port.DisputeNotice | None:
+    """The notice with what the case demands, or None if it does not say."""
+    if notice.status != "lost":
+        return notice
+    if notice.demanded_minor is None:
+        return None
+    return msgspec.structs.replace(notice, amount_minor=notice.demanded_minor)
 
 
 def _is_foreign(told: Told) -> bool:

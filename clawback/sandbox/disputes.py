@@ -330,6 +330,7 @@ def shown(row: DisputeRow) -> Dispute:
         status=row.status,
         round=row.round,
         amount_minor=row.granted_minor if row.status == "lost" else row.amount_minor,
+        demanded_minor=row.amount_minor,
         currency=row.currency,
         reason=row.reason,
         reason_code=row.reason_code,

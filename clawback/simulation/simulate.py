@@ -15,7 +15,7 @@ from clawback.claims.disputes import RecordDispute
 from clawback.claims.ending import Changed
 from clawback.claims.fold import RecordNotice, report
 from clawback.claims.notices import dispute_fact, refund_fact
-from clawback.claims.outside import RecordOutside
+from clawback.claims.outside import RecordOutsideRefund
 from clawback.errors import IdempotencyInProgress, InvalidAmount, NotFound, Refused, Unavailable
 from clawback.ids import ClaimId, PaymentId, is_well_formed
 from clawback.lanes.records import Claim
@@ -255,12 +255,13 @@ async def _record_outside(
     kept: Kept[Changed | None] = Kept()
     outcome = await call.services.submit(
         call.book,
-        RecordOutside(
+        RecordOutsideRefund(
             payment_id=payment_id,
             claim_id=call.services.mint.claim(clock.milliseconds(call.real_now)),
-            notice=told,
+            report=report(told.finding),
             fact=msgspec.structs.replace(fact, source="call"),
             actor=PROVIDER,
+            reason=call.body.reason,
         ),
         kept,
     )

@@ -21,6 +21,7 @@ ACTIONS: Final = (
     "chargeback_withdrawn", "inquiry_escalated", "chargeback_reopened", "chargeback_reversed",
     "refund_paid", "refund_failed", "refund_failed_late", "refund_paid_late",
 )  # fmt: skip
+DAY: Final = 86_400
 OPENINGS: Final = ("chargeback", "inquiry", "med")
 LEADS_TO: Final = {
     # action: status of the payment if that is all, or of the claim that the answer names
@@ -231,6 +232,37 @@ def test_what_is_possible_is_done_at_once(shop: Shop, state: str, action: str) -
         one["kind"] != "user_dispute" and one["status"] in {"pending", "approved"}
         for one in shop.claims_of(payment)
     )
+
+
+def test_a_chargeback_lives_its_whole_life_in_under_a_second(shop: Shop) -> None:
+    """Opened, won, reopened, lost by silence after 15 days, won back, reopened, withdrawn."""
+    payment = shop.take_payment()
+    begun = time.monotonic()
+    opened = do(shop, payment, "chargeback")
+    claim = opened["claimId"]
+    assert opened["claimStatus"] == "pending"
+    move(shop, 5 * DAY)
+    assert do(shop, payment, "chargeback_won")["claimStatus"] == "rejected"
+    move(shop, 20 * DAY)
+    assert do(shop, payment, "chargeback_reopened")["claimStatus"] == "pending"
+    move(shop, 15 * DAY + 60)
+    lost = shop.get(f"/claims/{claim}")
+    assert (lost["status"], lost["resolution"]) == ("released", "lost")
+    assert do(shop, payment, "chargeback_reversed")["claimStatus"] == "reversed"
+    assert do(shop, payment, "chargeback_reopened")["claimStatus"] == "pending"
+    assert do(shop, payment, "chargeback_withdrawn")["claimStatus"] == "canceled"
+    seconds = time.monotonic() - begun
+    found = shop.get(f"/claims/{claim}")
+    assert [row["to"] for row in found["timeline"] if row["to"] != row["from"]] == [
+        "pending", "rejected", "pending", "approved", "released", "reversed", "pending", "canceled",
+    ]  # fmt: skip
+    assert shop.get(f"/payments/{payment}")["status"] == "completed"
+    assert seconds < 1.0, f"a chargeback's life took {seconds:.2f} s"
+
+
+def move(shop: Shop, seconds: int) -> None:
+    told = shop.post("/sandbox/clock", {"advanceSeconds": seconds}, 200)
+    assert told["status"] == "ready"
 
 
 def test_a_notice_of_what_was_simulated_changes_nothing_more(shop: Shop) -> None:
