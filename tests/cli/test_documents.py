@@ -111,6 +111,19 @@ def test_the_guide_to_running_works_as_typed(tmp_path: Path) -> None:
     assert "clean: the books balance" in said
 
 
+def test_the_guide_to_the_sandbox_works_as_typed(tree: Tree, tmp_path: Path) -> None:
+    put_command(tmp_path / "bin")
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    typed = "\n".join(blocks("docs/guides/sandbox.md", "bash"))
+    said = shell(typed, tree.data.parent, PATH=path)
+    assert "chargeback-won-then-lost" in said
+    assert "kind chargeback, status released, resolution lost" in said
+    assert '"claimStatus":"rejected"' in said.replace(" ", "")
+    assert "offsetSeconds" in said
+    assert "timeout_after_effect, none" in said
+    assert "clean: the books balance" in said
+
+
 def test_the_reference_is_that_of_the_commands() -> None:
     written = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
     assert written == reference.page(), "run: python -m tests.cli.reference > docs/reference/cli.md"

@@ -187,7 +187,8 @@ def dispute(charge: str, **more: object) -> dict[str, Any]:
     now = wire_time(real_now())
     case = {
         "id": "odd_1", "case": "odd", "kind": "chargeback", "chargeReference": charge,
-        "status": "opened", "round": 1, "amountMinor": 1000, "demandedMinor": 1000, "currency": "MXN",
+        "status": "opened", "round": 1, "amountMinor": 1000, "currency": "MXN",
+        "demandedMinor": 1000,
         "reason": None,
         "reasonCode": None, "railReference": None, "evidenceDueAt": None, "nextCase": None,
         "at": now, **more,
