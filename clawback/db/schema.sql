@@ -175,8 +175,8 @@ CREATE TABLE public.claims (
     updated_at timestamp with time zone NOT NULL,
     resolved_at timestamp with time zone,
     released_at timestamp with time zone,
-    requested_principal text,
-    approved_principal text,
+    requested_principal character varying(160),
+    approved_principal character varying(160),
     CONSTRAINT claims_amounts CHECK ((((amount_minor >= 1) AND (amount_minor <=
         '1000000000000000'::bigint)) AND (amount_usd_e4 >= 0) AND (claimed_before_minor >= 0) AND
         (claimed_before_usd_e4 >= 0) AND (claimed_share_minor >= 0) AND (forced_share_minor >= 0)
@@ -193,8 +193,6 @@ CREATE TABLE public.claims (
         'chargeback'::text, 'med'::text]))),
     CONSTRAINT claims_numbers CHECK (((version >= 1) AND (round >= 1) AND (generation >= 0) AND
         (attempts >= 0) AND (freezes >= 0))),
-    CONSTRAINT claims_principal_lengths CHECK (((length(requested_principal) <= 160) AND
-        (length(approved_principal) <= 160))),
     CONSTRAINT claims_provider_state CHECK ((provider_state = ANY (ARRAY['calling'::text,
         'accepted'::text, 'unknown'::text, 'unavailable'::text]))),
     CONSTRAINT claims_reason_while_open CHECK (((pending_reason IS NOT NULL) = (status = ANY
@@ -217,8 +215,8 @@ CASE status
 END),
     CONSTRAINT claims_times CHECK ((((resolved_at IS NULL) = (status = 'pending'::text)) AND
         ((released_at IS NOT NULL) = (status = ANY (ARRAY['released'::text, 'reversed'::text]))))),
-    CONSTRAINT claims_two_principals CHECK ((COALESCE(approved_principal, (approved_by)::text) <>
-        COALESCE(requested_principal, (requested_by)::text)))
+    CONSTRAINT claims_two_principals CHECK (((COALESCE(approved_principal, approved_by))::text <>
+        (COALESCE(requested_principal, requested_by))::text))
 )
 WITH (fillfactor='80');
 
@@ -361,7 +359,7 @@ WITH (fillfactor='50');
 
 CREATE TABLE public.heads (
     shard integer NOT NULL,
-    book_id text NOT NULL COLLATE pg_catalog."C",
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
     height bigint NOT NULL,
     hash text NOT NULL COLLATE pg_catalog."C",
     event_number bigint NOT NULL,
@@ -374,10 +372,11 @@ CREATE TABLE public.heads (
     dispute_fees_usd_e4 bigint NOT NULL,
     returned_usd_e4 bigint NOT NULL,
     clock_target_seconds bigint,
-    CONSTRAINT heads_book_length CHECK ((length(book_id) <= 32)),
     CONSTRAINT heads_clock CHECK (((clock_offset_seconds >= 0) AND (clock_offset_seconds <=
         63072000))),
-    CONSTRAINT heads_hash CHECK ((length(hash) = 64)),
+    CONSTRAINT heads_clock_target CHECK (((clock_target_seconds >= clock_offset_seconds) AND
+        (clock_target_seconds <= 63072000))),
+    CONSTRAINT heads_hash CHECK ((octet_length(hash) = 64)),
     CONSTRAINT heads_numbers CHECK (((height >= 0) AND (event_number >= 0) AND (waiting >= 0)))
 )
 WITH (fillfactor='50');
@@ -620,10 +619,6 @@ ALTER TABLE ONLY public.facts
 
 ALTER TABLE ONLY public.fan_outs
     ADD CONSTRAINT fan_outs_pkey PRIMARY KEY (shard, book_id);
-
-ALTER TABLE public.heads
-    ADD CONSTRAINT heads_clock_target CHECK (((clock_target_seconds >= clock_offset_seconds) AND
-        (clock_target_seconds <= 63072000))) NOT VALID;
 
 ALTER TABLE ONLY public.heads
     ADD CONSTRAINT heads_pkey PRIMARY KEY (shard, book_id);

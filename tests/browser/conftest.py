@@ -28,7 +28,7 @@ def browser() -> Iterator[Browser]:
             made.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     """A tree that serves."""
     made = Tree(tmp_path_factory.mktemp("browser") / ".clawback")
@@ -38,7 +38,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
         made.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where pictures of pages are put, to be looked at: CLAWBACK_TEST_PICTURES, or nowhere kept."""
     named = os.environ.get("CLAWBACK_TEST_PICTURES")

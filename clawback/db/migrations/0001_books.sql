@@ -113,7 +113,7 @@ CREATE TABLE provider_accounts (
 
 CREATE TABLE heads (
     shard integer NOT NULL,
-    book_id text COLLATE "C" NOT NULL,
+    book_id varchar(32) COLLATE "C" NOT NULL,
     height bigint NOT NULL,
     hash text COLLATE "C" NOT NULL,
     event_number bigint NOT NULL,
@@ -125,11 +125,14 @@ CREATE TABLE heads (
     flat_fees_usd_e4 bigint NOT NULL,
     dispute_fees_usd_e4 bigint NOT NULL,
     returned_usd_e4 bigint NOT NULL,
+    clock_target_seconds bigint,
     CONSTRAINT heads_pkey PRIMARY KEY (shard, book_id),
-    CONSTRAINT heads_book_length CHECK (length(book_id) <= 32),
     CONSTRAINT heads_numbers CHECK (height >= 0 AND event_number >= 0 AND waiting >= 0),
     CONSTRAINT heads_clock CHECK (clock_offset_seconds BETWEEN 0 AND 63072000),
-    CONSTRAINT heads_hash CHECK (length(hash) = 64)
+    CONSTRAINT heads_clock_target CHECK (
+        clock_target_seconds BETWEEN clock_offset_seconds AND 63072000
+    ),
+    CONSTRAINT heads_hash CHECK (octet_length(hash) = 64)
 ) WITH (fillfactor = 50);
 
 CREATE TABLE accounts (
@@ -288,6 +291,8 @@ CREATE TABLE claims (
     updated_at timestamptz NOT NULL,
     resolved_at timestamptz,
     released_at timestamptz,
+    requested_principal varchar(160),
+    approved_principal varchar(160),
     CONSTRAINT claims_pkey PRIMARY KEY (shard, claim_id),
     CONSTRAINT claims_kind CHECK (kind IN ('user_dispute', 'inquiry', 'chargeback', 'med')),
     CONSTRAINT claims_status CHECK (
@@ -339,7 +344,10 @@ CREATE TABLE claims (
     CONSTRAINT claims_provider_state CHECK (
         provider_state IN ('calling', 'accepted', 'unknown', 'unavailable')
     ),
-    CONSTRAINT claims_self_approval CHECK (approved_by <> requested_by)
+    CONSTRAINT claims_self_approval CHECK (approved_by <> requested_by),
+    CONSTRAINT claims_two_principals CHECK (
+        coalesce(approved_principal, approved_by) <> coalesce(requested_principal, requested_by)
+    )
 ) WITH (fillfactor = 80);
 CREATE INDEX claims_list_idx ON claims (shard, book_id, created_at, claim_id);
 CREATE INDEX claims_payment_idx ON claims (shard, payment_id);
