@@ -18,9 +18,11 @@ from clawback.claims import batches as claims_batches
 from clawback.claims import decisions as claims_decisions
 from clawback.claims import details as claims_details
 from clawback.claims import disputes as claims_disputes
+from clawback.claims import early as claims_early
 from clawback.claims import ending as claims_ending
 from clawback.claims import fold as claims_fold
 from clawback.claims import model as claims_model
+from clawback.claims import outside as claims_outside
 from clawback.claims import wire as claims_wire
 from clawback.db import pool, queries
 from clawback.egress import Egress
@@ -40,8 +42,10 @@ from clawback.providers.sandbox import SandboxProvider
 from clawback.route import Answer, BookRef, IdempotencyKey, ProviderAccount, Route
 from clawback.seal import Seal, SealFile
 from clawback.settings import Settings
+from clawback.simulation import actions as simulation_actions
 from clawback.simulation import api as simulation_api
 from clawback.simulation import model as simulation_model
+from clawback.simulation import simulate as simulation_simulate
 from clawback.webhooks import api as webhooks_api
 from clawback.webhooks import model as webhooks_model
 from clawback.webhooks import wire as webhooks_wire
@@ -68,6 +72,9 @@ RULES: Final = Rules(
         **claims_decisions.DECIDE,
         **claims_details.DECIDE,
         **claims_batches.DECIDE,
+        **claims_outside.DECIDE,
+        **claims_early.DECIDE,
+        **simulation_actions.DECIDE,
         **simulation_model.DECIDE,
     },
     render={
@@ -84,6 +91,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *webhooks_api.ROUTES,
     *merchants_api.ROUTES,
     *simulation_api.ROUTES,
+    *simulation_simulate.ROUTES,
 )
 
 Accounts = Mapping[tuple[str, str], ProviderAccount]

@@ -31,6 +31,9 @@ COMMANDS: Final = {
     "events": "List what happened, oldest first; send it again.",
     "webhooks": "Endpoints that are told of events; their deliveries.",
     "listen": "Forward events to a local server as they happen.",
+    "trigger": "Play a scenario of the sandbox.",
+    "clock": "Show and move the clock of a test book.",
+    "faults": "Make coming calls to the sandbox provider go wrong.",
     "audit": "Prove that the books are right.",
     "bench": "Measure against a hand-written control.",
 }

@@ -270,14 +270,22 @@ HAVING count(DISTINCT (t.claim_id, t.generation)) > 1
 LIMIT 20;
 
 -- name: releases_have_facts :many ()
--- Money left only on a fact of the provider's that says so.
+-- Money left only on a fact of the provider's that says so; those of cases lie with the payment.
 SELECT json_build_object('claim', c.claim_id, 'status', c.status)::text AS found
 FROM claims AS c
 WHERE c.status IN ('released', 'reversed')
     AND NOT EXISTS (
         SELECT FROM facts AS f
         WHERE f.shard = c.shard AND f.object_id = c.claim_id
-            AND f.type IN ('refund.settled', 'refund.returned') AND f.applied_at IS NOT NULL
+            AND f.type IN ('refund.settled', 'refund.returned', 'accept.settled')
+            AND f.applied_at IS NOT NULL
+    )
+    AND NOT EXISTS (
+        SELECT FROM facts AS f
+        WHERE c.kind <> 'user_dispute' AND f.shard = c.shard AND f.object_id = c.payment_id
+            AND f.provider_reference = c.provider_reference
+            AND f.type IN ('dispute.lost', 'dispute.reversed', 'dispute.reopened')
+            AND f.applied_at IS NOT NULL
     )
 LIMIT 20;
 

@@ -81,7 +81,7 @@ class Disputes:
 
         Raises: Conflict if no case fits it.
         """
-        operation = f"simulate:{asked.action}:{asked.amount_minor}:{asked.case}"
+        operation = f"simulate:{asked.action}:{asked.amount_minor}"
         if (answer := self._repeated(asked.reference, charge.book, None, operation)) is not None:
             return answer
         amount_minor = asked.amount_minor

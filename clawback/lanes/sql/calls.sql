@@ -285,7 +285,7 @@ AS $$
     INSERT INTO facts
     SELECT p_shard, r.fact_id, r.book_id, r.provider, r.provider_account, r.source, r.event_key,
         r.type, r.reference, r.object_id, r.amount_minor, r.currency, r.provider_reference,
-        r.rail_reference, r.reason, r.effective_at, r.received_at, r.applied_at
+        r.rail_reference, r.reason, r.effective_at, r.received_at, r.applied_at, r.notice
     FROM json_populate_record(NULL::facts, p_fact) AS r
     ON CONFLICT ON CONSTRAINT facts_event_key DO NOTHING;
 $$;
