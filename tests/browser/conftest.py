@@ -16,7 +16,7 @@ CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The browser, without a window."""
+    """The browser, without a window. It holds the thread's loop, so it ends with its module."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on this machine: pages were not looked at")
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
