@@ -211,17 +211,16 @@ async def add_faults(call: Call[FaultBody, NoQuery]) -> Answer | Refused:
     known = NOTICE_FAULTS if call.body.operation == "webhook" else CALL_FAULTS
     if not set(call.body.sequence) <= known:
         return FieldInvalid(param="sequence")
-    if call.key is not None:
-        taken = await call.services.submit(
-            call.book, TakeKey(object_id="fault"), Kept[None](), call.key
-        )
-        if (isinstance(taken, Refused) and not isinstance(taken, IdempotencyInProgress)) or (
-            isinstance(taken, Answer) and taken.replayed
-        ):
-            return taken
-    payment_id = call.body.transaction_id
-    if payment_id is not None and not await _has_payment(call, payment_id):
+    name = call.body.transaction_id
+    if name is not None and not is_well_formed(name, "TXN-"):
         return NotFound()
+    payment_id = None if name is None else PaymentId(name)
+    taken = await call.services.submit(
+        call.book, TakeKey(payment_id=payment_id), Kept[None](), call.key
+    )
+    is_resumed = isinstance(taken, IdempotencyInProgress)
+    if not is_resumed and (isinstance(taken, Refused) or taken.replayed):
+        return taken
     sandbox = sandbox_of(call)
     script = None if sandbox is None else await sandbox.add_fault(_fault(call))
     if script is None:
@@ -242,16 +241,6 @@ def _fault(call: Call[FaultBody, NoQuery]) -> port.FaultRequest:
         repeat=bool(call.body.repeat),
         reference=reference_of(call),
     )
-
-
-async def _has_payment(call: Call[BodyT, QueryT], payment_id: str) -> bool:
-    if not is_well_formed(payment_id, "TXN-"):
-        return False
-    async with call.services.reader() as connection:
-        row = await SQL.has_payment(
-            connection, shard=call.book.shard, book_id=call.book.book_id, payment_id=payment_id
-        )
-    return row is not None
 
 
 ROUTES: Final = (

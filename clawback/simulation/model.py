@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
-from clawback.errors import Refused
-from clawback.lanes.command import Command, Decide, Decided
+from clawback.errors import NotFound, Refused
+from clawback.ids import PaymentId
+from clawback.lanes.command import Command, Decide, Decided, Reads
 from clawback.lanes.state import Draft
 from clawback.payments.refusals import FieldInvalid, FieldMissing
 
@@ -101,19 +102,25 @@ def decide_stop_clock(draft: Draft, command: Command, now: datetime) -> Refused 
 
 
 class TakeKey(Command, frozen=True, kw_only=True):
-    """Take the request's idempotency key before its effect elsewhere."""
+    """Take the request's idempotency key before its effect elsewhere, perhaps on a payment."""
 
-    object_id: str
+    payment_id: PaymentId | None
+
+    def reads(self) -> Reads:
+        """The payment."""
+        return Reads(payments=() if self.payment_id is None else (self.payment_id,))
 
 
 def decide_take_key(
-    draft: Draft,  # noqa: ARG001 - every decide is handed one
+    draft: Draft,
     command: Command,
-    now: datetime,  # noqa: ARG001 - the same
+    now: datetime,  # noqa: ARG001 - every decide is handed one
 ) -> Refused | Decided:
-    """Note the key without an answer. Refuses nothing."""
+    """Note the key without an answer. Refuses: NotFound, for the payment."""
     assert isinstance(command, TakeKey)
-    return Decided(object_id=command.object_id, is_answered=False)
+    if command.payment_id is not None and draft.payment(command.payment_id) is None:
+        return NotFound()
+    return Decided(object_id=command.payment_id or "book", is_answered=False)
 
 
 class BringAnswer(Command, frozen=True, kw_only=True):

@@ -6,8 +6,3 @@ WHERE h.shard = $1 AND h.book_id = $2;
 -- name: wake_clocks :exec ()
 -- Workers listen; one that misses it looks by itself a moment later.
 SELECT pg_notify('clawback_clock', '');
-
--- name: has_payment :maybe (shard, book_id, payment_id)
-SELECT p.payment_id
-FROM payments AS p
-WHERE p.shard = $1 AND p.book_id = $2 AND p.payment_id = $3;

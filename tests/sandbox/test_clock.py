@@ -1,5 +1,6 @@
 """The clock of a test book, over the API of a whole tree: forward, in order, once, to the end."""
 
+import json
 import os
 import signal
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from tests.support.shops import Shop, other_shop
 from tests.support.trees import Tree
+from tests.support.wire import API, Line, bearer
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -207,6 +209,60 @@ def test_a_clock_goes_on_after_its_worker_was_killed(tree: Tree, shop: Shop) -> 
         assert moving.result(30)["offsetSeconds"] <= DAY
     tree.until("the clock is there", lambda: is_there(shop, DAY), 60)
     assert shop.get(f"/claims/{claim}")["status"] == "approved"
+
+
+@pytest.mark.parametrize("kind", ["chargeback", "inquiry", "med"])
+def test_a_payment_that_is_to_be_disputed_is(shop: Shop, kind: str) -> None:
+    body = json.dumps({"amount": 50, "paymentMethodId": "sbx_pix", "country": "BR"}).encode()
+    with Line(shop.address) as line:
+        headers = [*bearer(shop.key), ("Sandbox-Simulate", kind)]
+        payment = line.call("POST", f"{API}/payments", headers, body).json
+    assert payment["status"] == "pending"
+    move(shop, 10)
+    assert shop.get(f"/payments/{payment['id']}")["status"] == "completed"
+    assert shop.claims_of(payment["id"]) == []
+    move(shop, 30)
+    (claim,) = shop.claims_of(payment["id"])
+    assert (claim["kind"], claim["status"]) == (kind, "pending")
+    late = at(claim["createdAt"]) - at(payment["createdAt"])
+    assert timedelta(seconds=35) <= late < timedelta(seconds=38)
+
+
+def test_faults_are_scripts_of_the_book(tree: Tree, shop: Shop) -> None:
+    payment = shop.take_payment()
+    script = {"operation": "refund", "sequence": ["decline", "none"], "repeat": True}
+    first = shop.call("POST", "/sandbox/faults", {**script, "transactionId": payment}, "F-1")
+    again = shop.call("POST", "/sandbox/faults", {**script, "transactionId": payment}, "F-1")
+    assert first.status == again.status == 201
+    assert first.json == again.json
+    assert first.json | {"id": ""} == {
+        "id": "", "operation": "refund", "remaining": ["decline", "none"], "repeat": True,
+        "transactionId": payment,
+    }  # fmt: skip
+    assert len(shop.get("/sandbox/faults")["data"]) == 1
+    stranger = Shop(tree.address, tree.dev["secretKey"])
+    assert first.json["id"] not in [one["id"] for one in stranger.get("/sandbox/faults")["data"]]
+    assert stranger.call("DELETE", "/sandbox/faults").json["ok"] is True
+    for body, status, code in (
+        ({"operation": "dance", "sequence": ["none"]}, 400, "invalid_field"),
+        ({"operation": "refund", "sequence": []}, 400, "invalid_field"),
+        ({"operation": "refund", "sequence": ["lost"]}, 400, "invalid_field"),
+        ({"operation": "webhook", "sequence": ["decline"]}, 400, "invalid_field"),
+        ({"operation": "refund", "sequence": ["none"] * 51}, 400, "invalid_field"),
+        ({"operation": "refund"}, 400, "missing_field"),
+        ({**script, "transactionId": "TXN-00000000-0000"}, 404, "not_found"),
+    ):
+        reply = shop.call("POST", "/sandbox/faults", body)
+        assert (reply.status, reply.json["error"]["code"]) == (status, code), body
+    wrong = {**script, "transactionId": "TXN-00000000-0000"}
+    assert shop.call("POST", "/sandbox/faults", wrong, "F-2").status == 404
+    assert shop.call("POST", "/sandbox/faults", script, "F-2").status == 201, "the key is free"
+    claim = shop.post(f"/payments/{payment}/refund", {"amount": 10})["refundId"]
+    move(shop, 5)
+    assert shop.get(f"/claims/{claim}")["status"] == "failed"
+    assert shop.get("/sandbox/faults")["data"][0]["remaining"] == ["none", "decline"]
+    assert shop.call("DELETE", "/sandbox/faults").json == {"ok": True, "cleared": 2}
+    assert shop.get("/sandbox/faults")["data"] == []
 
 
 def test_a_live_key_has_no_sandbox(tree: Tree) -> None:
