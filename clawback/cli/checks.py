@@ -55,7 +55,7 @@ async def _look(session: "Connection") -> list[Check]:
     room = (await register.SQL.read_room(session))["connections"]
     settings = Settings()
     processes = os.cpu_count() or 1
-    needed = (processes + 1) * (MAX_LANES + settings.readers) + 2 + DELIVERING
+    needed = (processes + 1) * (MAX_LANES + settings.readers) + 3 + DELIVERING
     return [
         Check("server", ok=True, found=f"PostgreSQL {version.major}.{version.minor}"),
         Check("durability", not wrong, "; ".join(wrong) or "fit for money", "Set what is named."),

@@ -61,6 +61,9 @@ class Clocks:
         self._schedule = schedule
         self._sandboxes = sandboxes
         self._news = asyncio.Event()
+        self._turn = asyncio.Lock()
+        """Who holds it may speak on the line: a connection does one thing at a time."""
+
         self._moving: dict[str, asyncio.Task[None]] = {}
         self._is_stopping = False
 
@@ -90,8 +93,10 @@ class Clocks:
     async def _serve(self, line: "Connection") -> None:
         while not self._is_stopping and not line.is_closed():
             self._news.clear()
-            shards = [row["shard"] for row in await self._schedule.shards(line)]
-            for row in await SQL.moving_clocks(line, shards=shards):
+            async with self._turn:
+                shards = [row["shard"] for row in await self._schedule.shards(line)]
+                rows = await SQL.moving_clocks(line, shards=shards)
+            for row in rows:
                 await self._take(line, book_of(row))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), LOOK_SECONDS)
@@ -100,7 +105,9 @@ class Clocks:
         """Move this clock, unless it is being moved already, here or elsewhere."""
         if book.book_id in self._moving:
             return
-        if not (await SQL.hold_clock(line, book_id=book.book_id))["is_held"]:
+        async with self._turn:
+            row = await SQL.hold_clock(line, book_id=book.book_id)
+        if not row["is_held"]:
             return
         work = self._schedule.guarded(f"{book.book_id}:clock", self._move(line, book))
         self._moving[book.book_id] = asyncio.create_task(work)
@@ -115,10 +122,16 @@ class Clocks:
             while not self._is_stopping and not line.is_closed() and await self._step(book):
                 pass
         finally:
-            del self._moving[book.book_id]
+            try:
+                await self._release(line, book)
+            finally:
+                del self._moving[book.book_id]
+                self._news.set()
+
+    async def _release(self, line: "Connection", book: BookRef) -> None:
+        async with self._turn:
             if not line.is_closed():
                 await SQL.let_clock_go(line, book_id=book.book_id)
-            self._news.set()
 
     async def _step(self, book: BookRef) -> bool:
         """Do all that is due, then move on; False once there is nothing to move to."""

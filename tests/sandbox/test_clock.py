@@ -154,6 +154,21 @@ def test_two_callers_at_once_both_get_what_they_asked_for(shop: Shop) -> None:
         assert types == ["capture", "settle"]
 
 
+def test_many_clocks_move_at_once_and_each_to_its_own_time(tree: Tree) -> None:
+    shops = [other_shop(tree, f"MCH-AT-ONCE-{number}") for number in range(5)]
+    payments = [one.take_payment() for one in shops]
+    with ThreadPoolExecutor(len(shops)) as pool:
+        for days in (1, 2, 3):
+            told = list(pool.map(lambda one: move(one, days * DAY), shops))  # noqa: B023 - awaited
+            assert {one["status"] for one in told} == {"ready"}
+    for one, name in zip(shops, payments, strict=True):
+        assert one.get("/sandbox/clock")["offsetSeconds"] == 6 * DAY
+        assert [row["type"] for row in entries(one, transactionId=name)] == ["capture", "settle"]
+    log = (tree.data / "logs" / "worker.log").read_text()
+    assert "work_failed" not in log
+    assert "clocks_lost" not in log
+
+
 def test_a_key_moves_a_clock_once(shop: Shop) -> None:
     body = {"advanceSeconds": DAY}
     with ThreadPoolExecutor(4) as pool:
