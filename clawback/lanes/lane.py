@@ -68,6 +68,7 @@ class _Batch:
         """
         await self._store.begin()
         await self._load_for(self.works)
+        self._now = clock.real_now()  # under the head rows: a book's times never run backwards
         room = 0 if self.works[0].command.fills_batch else MAX_BATCH - len(self.works)
         boarded = self._queue.board(self.books, len(self.works), room)
         if boarded:

@@ -52,7 +52,9 @@ def whole(listed: Listed, limit: int = 100, **query: object) -> list[Row]:
         rows, more = listed.page(limit=limit, after=told["next"], **query)
         assert (more["total"], more["offset"], more["pages"]) == (None, None, None)
         newest = rows[-1]["id"] if rows else told["next"]
-        assert more["next"] == newest or (query and not rows and more["next"][4:] > newest[4:])
+        assert more["next"] == newest or (
+            query and not rows and more["next"][12:20] > newest[12:20]
+        )
         found, told = found + rows, more
     return found
 
