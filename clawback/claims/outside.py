@@ -66,7 +66,8 @@ def decide_record_outside_refund(
         return NotFound()
     told = command.report
     claim = _known(draft, payment, told.provider_reference)
-    if draft.has_fact(payment.payment_id, command.fact.event_key):
+    subjects = (payment.payment_id,) if claim is None else (payment.payment_id, claim.claim_id)
+    if any(draft.has_fact(subject, command.fact.event_key) for subject in subjects):
         return Decided(response=None if claim is None else Changed(claim, (), ()))
     fits = told.status in LEFT and told.currency == payment.currency and told.amount_minor
     is_new = claim is None and bool(fits) and payment.captured_minor > 0

@@ -16,6 +16,7 @@ from clawback.claims.ending import Changed
 from clawback.claims.fold import RecordNotice, report
 from clawback.claims.notices import dispute_fact, refund_fact
 from clawback.claims.outside import RecordOutsideRefund
+from clawback.currencies import exponent
 from clawback.errors import IdempotencyInProgress, InvalidAmount, NotFound, Refused, Unavailable
 from clawback.ids import ClaimId, PaymentId, is_well_formed
 from clawback.lanes.records import Claim
@@ -73,7 +74,7 @@ async def simulate(call: SimulateCall) -> Answer | Refused:
         outcome = await call.services.submit(call.book, scene, kept)
     if kept.value is None:
         return outcome
-    done = await _done(call, kept.value)
+    done = await _done(call, _with_amount(kept.value, command))
     if done is None:
         refused = msgspec.structs.replace(command, is_refused=True)
         return await call.services.submit(call.book, refused, Kept[Plan]())
@@ -85,6 +86,14 @@ async def simulate(call: SimulateCall) -> Answer | Refused:
 
     last = ReadScene(payment_id=command.payment_id, claim_id=done.claim_id)
     return await call.services.submit(call.book, last, simulated, call.key)
+
+
+def _with_amount(plan: Plan, command: Simulate) -> Plan:
+    """The plan of a resumed request too says how much; the precision was checked by the first."""
+    if command.amount is None:
+        return plan
+    amount_minor = command.amount.minor(exponent(plan.payment.currency))
+    return msgspec.structs.replace(plan, amount_minor=amount_minor)
 
 
 def _command(call: SimulateCall) -> Simulate | Refused:
@@ -237,7 +246,7 @@ async def _refund_outside(call: SimulateCall, plan: Plan, sandbox: port.Sandbox)
             book=call.book.book_id,
             book_time=plan.now,
             charge_reference=port.charge_reference(plan.payment.payment_id, call.book.shard),
-            amount_minor=plan.amount_minor or plan.payment.remaining_minor,
+            amount_minor=plan.amount_minor or plan.payment.remaining_minor or None,
             reference=reference_of(call),
         )
     )

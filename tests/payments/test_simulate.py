@@ -6,6 +6,7 @@ which an action was refused stands as before.
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import pytest
@@ -341,3 +342,32 @@ def test_a_key_does_it_once(shop: Shop, action: str) -> None:
     assert refused.status == 409
     free = shop.call("POST", path, {"action": "inquiry"}, f"R-{payment}")
     assert free.status == 200, "a refusal leaves the key free"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"action": "refunded"},
+        {"action": "refunded", "amount": 12.5},
+        {"action": "chargeback", "amount": 12.5},
+        {"action": "chargeback_lost", "amount": 7},
+        {"action": "paid"},
+    ],
+)
+def test_copies_of_one_request_at_once_do_it_once(shop: Shop, body: dict[str, object]) -> None:
+    """Copies that find the key taken resume the first one; none starts another."""
+    payment = shop.take_payment(action="" if body["action"] == "paid" else "paid")
+    if body["action"] == "chargeback_lost":
+        do(shop, payment, "chargeback")
+    path = f"/payments/{payment}/simulate"
+
+    def copy(_: int) -> Any:  # noqa: ANN401 - JSON
+        reply = shop.call("POST", path, body, f"C-{payment}")
+        assert reply.status == 200, reply
+        return reply.json
+
+    with ThreadPoolExecutor(6) as pool:
+        told = list(pool.map(copy, range(6)))
+    assert all(one == told[0] for one in told)
+    assert len(shop.claims_of(payment)) == (body["action"] != "paid")
+    assert told[0]["status"] == shop.get(f"/payments/{payment}")["status"]

@@ -160,6 +160,41 @@ def test_a_verdict_on_a_case_that_nobody_heard_of_opens_it(tree: Tree, shop: Sho
     assert shop.claims_of(payment)[0]["amount"] == 800
 
 
+def test_a_refund_made_outside_is_one_however_often_it_is_told(tree: Tree, shop: Shop) -> None:
+    network = Network(tree)
+    payment = shop.take_payment()
+    charge = network.charge_of(payment)
+    shop.post("/sandbox/faults", {"operation": "webhook", "sequence": ["duplicate"]})
+    asked = {"book": charge["book"], "amountMinor": 10_000}
+    network.post(f"/charges/{charge['reference']}/refunds", asked)
+    wanted = [("user_dispute", "released", "refunded", 100)]
+    tree.until("it is on record", lambda: end_of(shop, payment) == wanted, 10)
+    time.sleep(0.5)
+    assert end_of(shop, payment) == wanted
+    assert shop.get(f"/payments/{payment}")["remaining"] == 761.18
+    for log in (tree.data / "logs").glob("api-*.log"):
+        assert "batch_failed" not in log.read_text(), "the second one was an error of ours"
+
+
+@pytest.mark.parametrize("fault", ["lost", "out_of_order"])
+def test_a_case_about_a_payment_that_we_think_unpaid_is_folded(
+    tree: Tree, shop: Shop, fault: str
+) -> None:
+    """The payer paid, and we were not told, or told too late: a dispute says that it was paid."""
+    network = Network(tree)
+    payment = shop.take_payment(action="")
+    charge = network.charge_of(payment)
+    path = f"/charges/{charge['reference']}"
+    shop.post("/sandbox/faults", {"operation": "webhook", "sequence": [fault]})
+    network.post(f"{path}/simulate", {"book": charge["book"], "status": "completed"})
+    assert shop.get(f"/payments/{payment}")["status"] == "pending"
+    network.post(f"{path}/disputes", {"book": charge["book"], "action": "chargeback"})
+    tree.until("it is on record", lambda: len(shop.claims_of(payment)) == 1, 10)
+    assert shop.get(f"/payments/{payment}")["status"] == "completed"
+    (claim,) = shop.claims_of(payment)
+    assert (claim["kind"], claim["status"], claim["frozenUsd"]) == ("chargeback", "pending", 50)
+
+
 def sign(tree: Tree, message_id: str, body: bytes, at: int) -> list[tuple[str, str]]:
     """The headers of a genuine notice, made with the secret alone."""
     secret = (tree.data / "sandbox" / "notice-secret").read_text().strip()
