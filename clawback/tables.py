@@ -18,8 +18,10 @@ from clawback.claims import batches as claims_batches
 from clawback.claims import decisions as claims_decisions
 from clawback.claims import disputes as claims_disputes
 from clawback.claims import ending as claims_ending
+from clawback.claims import evidence as claims_evidence
 from clawback.claims import fold as claims_fold
 from clawback.claims import model as claims_model
+from clawback.claims import outside as claims_outside
 from clawback.claims import wire as claims_wire
 from clawback.db import pool, queries
 from clawback.egress import Egress
@@ -61,6 +63,8 @@ RULES: Final = Rules(
         **claims_ending.DECIDE,
         **claims_fold.DECIDE,
         **claims_disputes.DECIDE,
+        **claims_outside.DECIDE,
+        **claims_evidence.DECIDE,
         **webhooks_model.DECIDE,
         **claims_decisions.DECIDE,
         **claims_batches.DECIDE,

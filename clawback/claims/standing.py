@@ -50,10 +50,19 @@ Strength = tuple[int, int]
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """The strongest of what was said of a case, and why a person must look at it, if so."""
+    """The strongest of what was said of a case, and why a person must look at it, if so.
+
+    `round_before` is the round that the case was in by what was said earlier.
+    """
 
     notice: port.DisputeNotice
     doubt: str | None
+    round_before: int = 1
+
+    @property
+    def is_new_round(self) -> bool:
+        """Whether the case has gone into another round since."""
+        return self.notice.round > self.round_before
 
     @property
     def is_decided(self) -> bool:
@@ -73,6 +82,11 @@ class Told(msgspec.Struct, frozen=True):
         known = PRECEDENCE[self.notice.kind]
         status = self.notice.status
         return (self.notice.round, known.index(status) if status in known else len(known))
+
+
+def read_notice(text: str) -> port.DisputeNotice:
+    """What a fact keeps, read again."""
+    return _DECODE(text)
 
 
 def told_text(notice: port.DisputeNotice) -> str:
@@ -109,12 +123,10 @@ def chargeback_of(escalated: port.DisputeNotice) -> port.DisputeNotice:
 
 
 def demanded(told: Iterable[Told]) -> port.DisputeNotice | None:
-    """The first word that says how much a case demands: `lost` says only what was granted."""
-    openings = sorted(
-        (one for one in told if one.notice.status != "lost" and not _is_foreign(one)),
-        key=lambda one: one.strength,
-    )
-    return openings[0].notice if openings else None
+    """The first word that says how much a case demands: a verdict alone does not."""
+    openings = [one for one in told if one.notice.status in {"opened", "reopened", "escalated"}]
+    first = min(openings, key=lambda one: one.strength, default=None)
+    return None if first is None or _is_foreign(first) else first.notice
 
 
 def _is_foreign(told: Told) -> bool:

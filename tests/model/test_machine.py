@@ -255,7 +255,7 @@ def _stays_counted(
     _status: str,
     _resolution: str,
     *,
-    counted_e4: int,  # noqa: ARG001 - as the one that it replaces
+    counted_e4: int,
 ) -> Claim:
     return claim
 

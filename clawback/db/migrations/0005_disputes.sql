@@ -4,6 +4,7 @@
 -- A network may grant a part: then the claim counts with that part only.
 ALTER TABLE claims
 ADD COLUMN warned_until timestamptz,
+ADD COLUMN excess_told boolean,
 DROP CONSTRAINT claims_amounts,
 ADD CONSTRAINT claims_amounts CHECK (
     amount_minor BETWEEN 1 AND 1000000000000000 AND amount_usd_e4 >= 0
@@ -21,6 +22,10 @@ ADD CONSTRAINT claims_amounts CHECK (
 -- One claim for each case of a network; refunds have no part in this index.
 CREATE UNIQUE INDEX claims_case_key ON claims
 (shard, payment_id, kind, provider_reference) WHERE kind <> 'user_dispute';
+
+-- What a key accepted counts towards its day.
+CREATE INDEX claims_accepted_idx ON claims (shard, book_id, approved_at)
+WHERE kind <> 'user_dispute' AND approved_at IS NOT NULL;
 
 -- Waiting claims are served by their earliest deadline, whichever it is.
 DROP INDEX claims_waiting_idx;
