@@ -7,10 +7,13 @@ falls due. Everything else is handed its time, so that deciding stays pure and t
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_KEPT: Final = 256
+"""All commands of a batch share its time, which is written many times over."""
 
 
 def real_now() -> datetime:
@@ -28,6 +31,7 @@ def book_time(real: datetime, offset_seconds: int) -> datetime:
     return real if offset_seconds == 0 else real + timedelta(seconds=offset_seconds)
 
 
+@lru_cache(_KEPT)
 def milliseconds(at: datetime) -> int:
     """Unix milliseconds of a time."""
     return (at - _EPOCH) // _MILLISECOND
@@ -39,6 +43,7 @@ def from_milliseconds(unix_ms: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
 
 
+@lru_cache(_KEPT)
 def wire_time(at: datetime) -> str:
     """ISO 8601 in UTC with milliseconds: 2026-05-12T20:27:53.561Z."""
     if at.tzinfo is not UTC:

@@ -132,6 +132,10 @@ class Services(Protocol):
         """What checks addresses that callers give; see `egress.Egress`."""
         ...
 
+    def public_url(self) -> str:
+        """Where others reach this service: scheme, host and port."""
+        ...
+
 
 class Call(msgspec.Struct, Generic[BodyT, QueryT], frozen=True):
     """One authenticated request, decoded: what a handler is handed."""
@@ -171,7 +175,8 @@ class ProviderAccount(msgspec.Struct, frozen=True):
 class ProviderCall(msgspec.Struct, frozen=True):
     """A webhook of a provider, raw: nothing of it has been believed yet.
 
-    Header names are in lower case; one that comes twice is joined with ", ".
+    Header names are in lower case; one that comes twice is joined with ", ". `take_token` takes
+    one of the account's tokens, for a webhook that is genuine; a refusal if there is none.
     """
 
     provider: str
@@ -180,6 +185,7 @@ class ProviderCall(msgspec.Struct, frozen=True):
     body: bytes
     real_now: datetime
     services: Services
+    take_token: Callable[[], Refused | None]
 
 
 class FileBody(msgspec.Struct, frozen=True):

@@ -8,9 +8,11 @@ have been sealed anew. The file must belong to its reader and be closed to every
 
 import base64
 import binascii
+import hmac
 import os
 import secrets
 import stat
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,8 @@ _FORM: Final = b"\x01"
 _ID_BYTES: Final = 6
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
+_SIGNING: Final = b"clawback signatures"
+"""What signing keys are derived from the sealing keys with: neither use tells of the other."""
 _SHORTEST: Final = len(_FORM) + _ID_BYTES + _NONCE_BYTES + 16
 
 
@@ -37,6 +41,7 @@ class Seal:
             raise SealBroken("the key file holds no key")
         self._newest = next(iter(keys))
         self._keys = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        self._signing = {key_id: hmac.digest(key, _SIGNING, sha256) for key_id, key in keys.items()}
 
     def close(self, plain: str, *, about: str) -> bytes:
         """Seal a text; `about` must be given again to open it."""
@@ -70,9 +75,28 @@ class Seal:
         except binascii.Error as error:
             raise SealBroken("the sealed value has an unknown form") from error
 
+    def sign(self, text: str, *, about: str) -> str:
+        """A signature over a text, 32 URL-safe characters, by the newest key."""
+        return _signature(self._signing[self._newest], text, about)
+
+    def is_signed(self, text: str, signature: str, *, about: str) -> bool:
+        """Whether any of the keys has signed this, compared in constant time."""
+        given = signature.encode("utf-8", "replace")
+        return any(
+            hmac.compare_digest(given, _signature(key, text, about).encode())
+            for key in self._signing.values()
+        )
+
     def is_old(self, sealed: bytes) -> bool:
         """Whether a sealed value should be sealed anew with the newest key."""
         return sealed[1 : 1 + _ID_BYTES] != self._newest
+
+    def is_old_text(self, sealed: str) -> bool:
+        """`is_old` for what `close_text` made; what is not base64 is old too."""
+        try:
+            return self.is_old(base64.b64decode(sealed, validate=True))
+        except binascii.Error:
+            return True
 
 
 class SealFile:
@@ -133,6 +157,11 @@ def of_provider(provider: str, account: str, *, notices: bool) -> str:
     return f"provider/{provider}/{account}/{'notices' if notices else 'calls'}"
 
 
+def of_payer_details(book_id: str, claim_id: str) -> str:
+    """What the details of a claim's payer are bound to."""
+    return f"payer-details/{book_id}/{claim_id}"
+
+
 def of_endpoint(book_id: str, endpoint_id: str) -> str:
     """What a webhook endpoint's secrets are bound to."""
     return f"endpoint/{book_id}/{endpoint_id}"
@@ -141,6 +170,12 @@ def of_endpoint(book_id: str, endpoint_id: str) -> str:
 def of_answer(book_id: str, route: str, key: str) -> str:
     """What an answer that holds a secret is bound to while an idempotency key keeps it."""
     return f"answer/{book_id}/{route}/{key}"
+
+
+def _signature(key: bytes, text: str, about: str) -> str:
+    """HMAC-SHA256 over both, cut to 24 bytes; the length of `about` keeps the two apart."""
+    said = f"{len(about)}:{about}{text}".encode()
+    return base64.urlsafe_b64encode(hmac.digest(key, said, sha256)[:24]).decode()
 
 
 def _bound(about: str) -> bytes:

@@ -30,6 +30,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: int = 8080
     behind_proxy: bool = False
     """Whether a reverse proxy terminates TLS in front; needed to listen beyond loopback."""
+    public_url: str = ""
+    """Where others reach this service, for links to the payer's page; else host and port."""
     hosts: tuple[str, ...] = ()
     """Names that a Host header may carry; none: any."""
     trusted_proxies: tuple[str, ...] = ()

@@ -16,7 +16,9 @@ from clawback.balances import model as balances_model
 from clawback.claims import api as claims_api
 from clawback.claims import batches as claims_batches
 from clawback.claims import decisions as claims_decisions
+from clawback.claims import details as claims_details
 from clawback.claims import disputes as claims_disputes
+from clawback.claims import early as claims_early
 from clawback.claims import ending as claims_ending
 from clawback.claims import evidence as claims_evidence
 from clawback.claims import fold as claims_fold
@@ -36,11 +38,15 @@ from clawback.merchants import api as merchants_api
 from clawback.payments import api as payments_api
 from clawback.payments import model as payments_model
 from clawback.payments import wire as payments_wire
-from clawback.providers.port import Provider
+from clawback.providers.port import Provider, Sandbox
 from clawback.providers.sandbox import SandboxProvider
 from clawback.route import Answer, BookRef, IdempotencyKey, ProviderAccount, Route
 from clawback.seal import Seal, SealFile
 from clawback.settings import Settings
+from clawback.simulation import actions as simulation_actions
+from clawback.simulation import api as simulation_api
+from clawback.simulation import model as simulation_model
+from clawback.simulation import simulate as simulation_simulate
 from clawback.webhooks import api as webhooks_api
 from clawback.webhooks import model as webhooks_model
 from clawback.webhooks import wire as webhooks_wire
@@ -67,7 +73,12 @@ RULES: Final = Rules(
         **claims_evidence.DECIDE,
         **webhooks_model.DECIDE,
         **claims_decisions.DECIDE,
+        **claims_details.DECIDE,
         **claims_batches.DECIDE,
+        **claims_outside.DECIDE,
+        **claims_early.DECIDE,
+        **simulation_actions.DECIDE,
+        **simulation_model.DECIDE,
     },
     render={
         Payment: payments_wire.render_event_object,
@@ -82,6 +93,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     *balances_api.ROUTES,
     *webhooks_api.ROUTES,
     *merchants_api.ROUTES,
+    *simulation_api.ROUTES,
+    *simulation_simulate.ROUTES,
 )
 
 Accounts = Mapping[tuple[str, str], ProviderAccount]
@@ -98,6 +111,7 @@ class Runtime:
         accounts: Accounts,
         seal: SealFile | None,
         egress: Egress,
+        public_url: str,
     ) -> None:
         """Made by `running`. `pools`: of readers, of writers."""
         self.lanes = lanes
@@ -106,6 +120,7 @@ class Runtime:
         self._accounts = accounts
         self._seal = seal
         self._egress = egress
+        self._public_url = public_url
 
     async def submit(
         self,
@@ -134,6 +149,10 @@ class Runtime:
         """What checks addresses that callers give, and posts to them."""
         return self._egress
 
+    def public_url(self) -> str:
+        """Where others reach this service."""
+        return self._public_url
+
     def provider(self, name: str, account: str) -> Provider:
         """The adapter of a provider's account. Bug: an account that is not set up."""
         return cast("Provider", self._accounts[name, account].adapter)
@@ -141,6 +160,14 @@ class Runtime:
     def provider_account(self, name: str, account: str) -> ProviderAccount | None:
         """The account, or None if the operator set none up."""
         return self._accounts.get((name, account))
+
+    def sandboxes(self) -> tuple[Sandbox, ...]:
+        """The adapters of test accounts, which can be told what to do."""
+        return tuple(
+            cast("Sandbox", account.adapter)
+            for account in self._accounts.values()
+            if account.mode == "test"
+        )
 
 
 def _egress(settings: Settings) -> Egress:
@@ -195,7 +222,8 @@ async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
     lanes.start()
     egress = _egress(settings)
     try:
-        yield Runtime(lanes, (readers, writers), _accounts(settings), seal, egress)
+        url = settings.public_url or f"http://{settings.host}:{settings.port}"
+        yield Runtime(lanes, (readers, writers), _accounts(settings), seal, egress, url.rstrip("/"))
     finally:
         await lanes.drain(settings.drain_seconds)
         await egress.close()

@@ -11,7 +11,7 @@ from typing import TypedDict, TypeVar, Unpack
 import msgspec
 
 from clawback.balances import model as balances
-from clawback.claims import decisions, disputes, ending, evidence, fold, outside
+from clawback.claims import decisions, details, disputes, ending, evidence, fold, outside
 from clawback.claims import model as claims
 from clawback.errors import Refused
 from clawback.ids import BookId, ClaimId, PaymentId, ShopId
@@ -42,6 +42,7 @@ DECIDE = {
     **outside.DECIDE,
     **evidence.DECIDE,
     **decisions.DECIDE,
+    **details.DECIDE,
 }
 START = datetime(2026, 5, 12, 20, 0, tzinfo=UTC)
 KEY = "key:key_test"

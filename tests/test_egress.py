@@ -186,6 +186,7 @@ async def test_loopback_is_for_http_of_test_books_where_the_operator_allows_it()
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.0 204 X\r\n\r\n")
         writer.close()
+        await writer.wait_closed()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"

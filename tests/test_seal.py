@@ -95,3 +95,66 @@ def test_a_key_file_is_made_for_its_owner_alone(key_file: Path) -> None:
     assert key_file.stat().st_mode & 0o777 == 0o600
     seal.add_key(key_file)
     assert key_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_text_goes_through_base64_and_nonsense_does_not_open(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    seal.create(path)
+    opened = seal.load(path)
+    sealed = opened.close_text("whsec_x", about="a")
+    assert sealed.isascii()
+    assert opened.open_text(sealed, about="a") == "whsec_x"
+    for wrong in ("", "%", sealed[:-4], "AAAA"):
+        with pytest.raises(seal.SealBroken):
+            opened.open_text(wrong, about="a")
+    with pytest.raises(seal.SealBroken):
+        opened.open_text(sealed, about="b")
+
+
+def test_a_key_file_that_is_replaced_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    seal.create(path)
+    current = seal.SealFile(path)
+    old = current().close_text("x", about="a")
+    seal.add_key(path)
+    assert current().open_text(old, about="a") == "x"
+    new = current().close_text("y", about="a")
+    seal.drop_old_keys(path)
+    assert current().open_text(new, about="a") == "y"
+    with pytest.raises(seal.SealBroken):
+        current().open_text(old, about="a")
+    path.unlink()
+    assert current().open_text(new, about="a") == "y", "what was read stays in use"
+
+
+def test_signatures_bind_text_and_use_and_outlive_a_new_key(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    seal.create(path)
+    first = seal.load(path)
+    made = first.sign("text", about="use")
+    assert (len(made), made == first.sign("text", about="use")) == (32, True)
+    assert first.is_signed("text", made, about="use")
+    for text, signature, about in (
+        ("texT", made, "use"), ("text", made, "us"), ("etext", made, "us"), ("text", "", "use"),
+        ("text", made[:-1], "use"), ("text", made.swapcase(), "use"),
+        ("text", "\u00e9" * 32, "use"),
+    ):  # fmt: skip
+        assert not first.is_signed(text, signature, about=about)
+    seal.add_key(path)
+    both = seal.load(path)
+    assert both.is_signed("text", made, about="use")
+    assert both.sign("text", about="use") != made
+    seal.drop_old_keys(path)
+    assert not seal.load(path).is_signed("text", made, about="use")
+
+
+def test_texts_sealed_with_an_older_key_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    seal.create(path)
+    old = seal.load(path).close_text("secret", about="it")
+    assert not seal.load(path).is_old_text(old)
+    seal.add_key(path)
+    both = seal.load(path)
+    assert both.is_old_text(old)
+    assert both.is_old_text("no base64!")
+    assert both.open_text(old, about="it") == "secret"

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import msgspec
 
 from clawback import clock
-from clawback.claims import acting, batching, notices, preflight, reading
+from clawback.claims import acting, batching, detailing, notices, preflight, reading
 from clawback.claims.model import OpenRefund
 from clawback.currencies import exponent
 from clawback.errors import InvalidAmount, NotFound, Refused
@@ -121,6 +121,7 @@ ROUTES: Final = (
     *batching.ROUTES,
     *preflight.ROUTES,
     *acting.ROUTES,
+    *detailing.ROUTES,
     *reading.ROUTES,
     *notices.ROUTES,
 )

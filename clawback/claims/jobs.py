@@ -10,13 +10,17 @@ from datetime import datetime
 from typing import Final
 
 from clawback import clock, logs
+from clawback.claims.asking import ask_network
+from clawback.claims.detailing import payee_of
 from clawback.claims.fold import AttemptStarted, RecordOutcome, StartAttempt, report
+from clawback.claims.moves import REFUND
 from clawback.errors import InternalError, Overloaded, Refused, Unavailable
 from clawback.ids import ClaimId, opaque
 from clawback.lanes.lanes import Lanes
 from clawback.lanes.records import Attempt, Claim, Payment
 from clawback.providers import port
 from clawback.route import BookRef, Kept
+from clawback.seal import Seal
 
 LEASE_SECONDS: Final = 30
 
@@ -24,7 +28,12 @@ log = logs.get_logger()
 
 
 async def send_refund(
-    lanes: Lanes, provider: port.Provider, book: BookRef, claim_id: ClaimId, offset_seconds: int
+    lanes: Lanes,
+    provider: port.Provider,
+    seal: Seal | None,
+    book: BookRef,
+    claim_id: ClaimId,
+    offset_seconds: int,
 ) -> None:
     """Take the next step of a due claim, call its provider if there is cause, note the outcome."""
     kept: Kept[AttemptStarted] = Kept()
@@ -44,14 +53,17 @@ async def send_refund(
         return
     claim, payment, attempt = started.claim, started.payment, started.attempt
     book_time = clock.book_time(clock.real_now(), offset_seconds)
-    found = await _call(provider, book, claim, payment, attempt, book_time)
+    if claim.kind == REFUND:
+        told = report(await _call(provider, seal, book, claim, payment, attempt, book_time))
+    else:
+        told = await ask_network(lanes, provider, book, claim, attempt, book_time)
     await _note(
         lanes,
         book,
         RecordOutcome(
             claim_id=claim_id,
             number=attempt.number,
-            report=report(found),
+            report=told,
             fact_id=opaque("fct_"),
             real_now=clock.real_now(),
             actor=f"provider:{claim.provider}",
@@ -61,6 +73,7 @@ async def send_refund(
 
 async def _call(
     provider: port.Provider,
+    seal: Seal | None,
     book: BookRef,
     claim: Claim,
     payment: Payment,
@@ -77,6 +90,9 @@ async def _call(
                 charge_reference=charge,
             )
         )
+    payee = payee_of(seal, claim)
+    if isinstance(payee, port.Unavailable):
+        return payee
     return await provider.refund(
         port.RefundRequest(
             book=book.book_id,
@@ -85,20 +101,8 @@ async def _call(
             charge_reference=charge,
             amount_minor=attempt.amount_minor,
             currency=attempt.currency,
-            payee=None if claim.payer_details is None else _payee(claim.payer_details),
+            payee=payee,
         )
-    )
-
-
-def _payee(details: dict[str, str]) -> port.Payee:
-    return port.Payee(
-        rail=details["rail"],
-        holder_name=details.get("holderName"),
-        account=details.get("account"),
-        account_type=details.get("accountType"),
-        bank_code=details.get("bankCode"),
-        document_type=details.get("documentType"),
-        document_id=details.get("documentId"),
     )
 
 

@@ -1,24 +1,32 @@
 """What a provider tells by itself: POST /providers/{provider}/webhooks (contract, section 11).
 
-The signature is checked over the raw bytes before anything is read. The fact is stored and folded
-in one commit, and only then acknowledged; a repeat of one changes nothing. A reference of ours
-names its shard; a fact about an object that is not there is stored unmatched and acknowledged.
+The signature is checked over the raw bytes before anything is read, the account's rate after it.
+The fact is stored and folded in one commit, and only then acknowledged; a repeat of one changes
+nothing. A reference of ours names its shard; what has none is found by the charge that it is about.
+A fact about an object that is not there is stored, acknowledged, and folded once the object is.
 """
 
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
+from clawback import clock
+from clawback.claims.disputes import RecordDispute
+from clawback.claims.early import FoldCases
 from clawback.claims.fold import RecordNotice, report
+from clawback.claims.outside import RecordOutsideRefund
+from clawback.claims.standing import told_text
 from clawback.db import queries
 from clawback.errors import Refused
-from clawback.ids import BookId, ClaimId, opaque
+from clawback.ids import BookId, ClaimId, PaymentId, opaque
 from clawback.lanes.records import Fact, Payment
-from clawback.payments.jobs import recorded
+from clawback.payments import jobs
 from clawback.providers import port
-from clawback.route import PROVIDER, Answer, BookRef, ProviderCall, Route
+from clawback.route import PROVIDER, Answer, BookRef, Kept, ProviderCall, Route
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from asyncpg import Record
 
 SQL: Final = queries.load(__package__, "notices.sql")
@@ -57,11 +65,13 @@ async def receive(call: ProviderCall) -> Answer | Refused:
     noticed = adapter.verify_notice(
         call.headers, call.body, secrets=account.notice_secrets, now=call.real_now
     )
+    if isinstance(noticed, port.NoticeRefused):
+        is_stale = noticed.code == "stale_timestamp"
+        return StaleTimestamp() if is_stale else InvalidSignature()
+    too_many = call.take_token()
+    if too_many is not None:
+        return too_many
     match noticed:
-        case port.NoticeRefused(code="stale_timestamp"):
-            return StaleTimestamp()
-        case port.NoticeRefused():
-            return InvalidSignature()
         case port.RefundNotice():
             return await _refund_notice(call, noticed)
         case port.ChargeNotice():
@@ -72,20 +82,15 @@ async def receive(call: ProviderCall) -> Answer | Refused:
             return RECEIVED
 
 
+# Refunds
+
+
 async def _refund_notice(call: ProviderCall, notice: port.RefundNotice) -> Answer | Refused:
     ours = port.parse_refund_reference(notice.reference)
     if ours is None:
-        return RECEIVED
-    told = report(notice.finding)
-    fact = _fact(call, notice.id, f"refund.{told.status}", notice.reference, ours.claim_id)
-    fact = msgspec.structs.replace(
-        fact,
-        amount_minor=told.amount_minor,
-        currency=told.currency,
-        provider_reference=told.provider_reference,
-        rail_reference=told.rail_reference,
-        reason=told.reason,
-        effective_at=notice.at,
+        return await _outside_notice(call, notice)
+    fact = refund_fact(
+        call.provider, call.account, notice, ours.claim_id, received_at=call.real_now
     )
     async with call.services.reader() as connection:
         row = await SQL.find_claim(connection, shard=ours.shard, claim_id=ours.claim_id)
@@ -96,11 +101,67 @@ async def _refund_notice(call: ProviderCall, notice: port.RefundNotice) -> Answe
         RecordNotice(
             claim_id=ClaimId(ours.claim_id),
             fact=fact,
-            report=told,
+            report=report(notice.finding),
             actor=f"provider:{call.provider}",
         ),
         _received,
     )
+
+
+async def _outside_notice(call: ProviderCall, notice: port.RefundNotice) -> Answer | Refused:
+    """Money of a charge of ours that somebody else gave back."""
+    ours = port.parse_charge_reference(notice.charge_reference)
+    if ours is None:
+        return RECEIVED
+    payment_id, shard = PaymentId(ours[0]), ours[1]
+    fact = refund_fact(call.provider, call.account, notice, payment_id, received_at=call.real_now)
+    row = await _find_payment(call, shard, payment_id)
+    if row is None:
+        return await _keep(call, shard, fact)
+    return await call.services.submit(
+        _book(row),
+        RecordOutsideRefund(
+            payment_id=payment_id,
+            claim_id=call.services.mint.claim(clock.milliseconds(call.real_now)),
+            report=report(notice.finding),
+            fact=fact,
+            actor=f"provider:{call.provider}",
+        ),
+        _received,
+    )
+
+
+def refund_fact(
+    provider: str,
+    account: str,
+    notice: port.RefundNotice,
+    object_id: str,
+    *,
+    received_at: "datetime",
+) -> Fact:
+    """What was told of a refund, about a claim or, made outside, a payment."""
+    told = report(notice.finding)
+    return Fact(
+        fact_id=opaque("fct_"),
+        book_id=None,
+        provider=provider,
+        provider_account=account,
+        source="notice",
+        event_key=notice.id,
+        type=f"refund.{told.status}",
+        reference=notice.reference,
+        object_id=object_id,
+        amount_minor=told.amount_minor,
+        currency=told.currency,
+        provider_reference=told.provider_reference,
+        rail_reference=told.rail_reference,
+        reason=told.reason,
+        effective_at=notice.at,
+        received_at=received_at,
+    )
+
+
+# Charges
 
 
 async def _charge_notice(call: ProviderCall, notice: port.ChargeNotice) -> Answer | Refused:
@@ -109,61 +170,138 @@ async def _charge_notice(call: ProviderCall, notice: port.ChargeNotice) -> Answe
         return RECEIVED
     payment_id, shard = ours
     finding = notice.finding
-    fact = _fact(call, notice.id, f"charge.{finding.status}", notice.reference, payment_id)
-    fact = msgspec.structs.replace(
-        fact, amount_minor=finding.amount_minor, currency=finding.currency, effective_at=notice.at
+    fact = Fact(
+        fact_id=opaque("fct_"),
+        book_id=None,
+        provider=call.provider,
+        provider_account=call.account,
+        source="notice",
+        event_key=notice.id,
+        type=f"charge.{finding.status}",
+        reference=notice.reference,
+        object_id=payment_id,
+        amount_minor=finding.amount_minor,
+        currency=finding.currency,
+        effective_at=notice.at,
+        received_at=call.real_now,
     )
-    async with call.services.reader() as connection:
-        row = await SQL.find_payment(connection, shard=shard, payment_id=payment_id)
+    row = await _find_payment(call, shard, payment_id)
     if row is None:
         return await _keep(call, shard, fact)
-    command = recorded(_PAYMENT.decode(row["row"]), finding)
-    return await call.services.submit(
+    command = jobs.recorded(_PAYMENT.decode(row["row"]), finding)
+    outcome = await call.services.submit(
         _book(row), msgspec.structs.replace(command, fact=fact), _received
     )
+    if row["has_waiting_facts"] and not isinstance(outcome, Refused):
+        return await _fold_cases(call, row)
+    return outcome
+
+
+async def _fold_cases(call: ProviderCall, row: "Record") -> Answer | Refused:
+    """The payment was captured: what was said before of its cases can be folded."""
+    unix_ms = clock.milliseconds(call.real_now)
+    return await call.services.submit(
+        _book(row),
+        FoldCases(
+            payment_id=PaymentId(row["payment_id"]),
+            claim_ids=tuple(call.services.mint.claim(unix_ms) for _ in range(8)),
+            actor=f"provider:{call.provider}",
+        ),
+        _received,
+    )
+
+
+# Disputes
 
 
 async def _dispute_notice(call: ProviderCall, notice: port.DisputeNotice) -> Answer | Refused:
     ours = port.parse_charge_reference(notice.charge_reference)
     if ours is None:
         return RECEIVED
-    payment_id, shard = ours
-    fact = _fact(call, notice.id, f"dispute.{notice.status}", notice.case, payment_id)
-    fact = msgspec.structs.replace(
-        fact,
+    payment_id, shard = PaymentId(ours[0]), ours[1]
+    fact = dispute_fact(call.provider, call.account, notice, payment_id, received_at=call.real_now)
+    row = await _find_payment(call, shard, payment_id)
+    if row is None:
+        return await _keep(call, shard, fact)
+    outcome = await call.services.submit(
+        _book(row),
+        RecordDispute(
+            payment_id=payment_id,
+            claim_id=call.services.mint.claim(clock.milliseconds(call.real_now)),
+            notice=notice,
+            fact=fact,
+            actor=f"provider:{call.provider}",
+        ),
+        _received,
+    )
+    if isinstance(outcome, Refused):
+        return outcome
+    if row["captured_minor"] == 0:
+        return await _catch_up(call, row)
+    return await _fold_cases(call, row) if row["has_waiting_facts"] else outcome
+
+
+async def _catch_up(call: ProviderCall, row: "Record") -> Answer | Refused:
+    """A disputed charge was paid, and we have not heard of it: ask, then fold what was said."""
+    payment, book = _PAYMENT.decode(row["row"]), _book(row)
+    account = call.services.provider_account(payment.provider, payment.provider_account)
+    if account is not None:
+        provider = cast("port.Provider", account.adapter)
+        book_time = clock.book_time(call.real_now, row["clock_offset_seconds"])
+        command = await jobs.ask(provider, book, payment, book_time)
+        outcome = await call.services.submit(book, command, Kept[object]())
+        if isinstance(outcome, Refused):
+            return outcome
+    return await _fold_cases(call, row)
+
+
+def dispute_fact(
+    provider: str,
+    account: str,
+    notice: port.DisputeNotice,
+    payment_id: PaymentId,
+    *,
+    received_at: "datetime",
+) -> Fact:
+    """What a network said of a case, whole; it lies with the payment."""
+    return Fact(
+        fact_id=opaque("fct_"),
+        book_id=None,
+        provider=provider,
+        provider_account=account,
+        source="notice",
+        event_key=notice.id,
+        type=f"dispute.{notice.status}",
+        reference=notice.charge_reference,
+        object_id=payment_id,
         amount_minor=notice.amount_minor,
         currency=notice.currency,
         provider_reference=notice.case,
         rail_reference=notice.rail_reference,
         reason=notice.reason,
         effective_at=notice.at,
+        received_at=received_at,
+        notice=told_text(notice),
     )
-    return await _keep(call, shard, fact)
 
 
-def _received(_: object) -> Answer:
-    return RECEIVED
+# Where it belongs
 
 
-def _fact(call: ProviderCall, event: str, kind: str, reference: str, object_id: str) -> Fact:
-    return Fact(
-        fact_id=opaque("fct_"),
-        book_id=None,
-        provider=call.provider,
-        provider_account=call.account,
-        source="notice",
-        event_key=event,
-        type=kind,
-        reference=reference,
-        object_id=object_id,
-        received_at=call.real_now,
-    )
+async def _find_payment(call: ProviderCall, shard: int, payment_id: str) -> "Record | None":
+    async with call.services.reader() as connection:
+        row: Record | None = await SQL.find_payment(connection, shard=shard, payment_id=payment_id)
+    return row
 
 
 async def _keep(call: ProviderCall, shard: int, fact: Fact) -> Answer | Refused:
     """Store a fact about an object that is not there (yet); a repeat of it is one fact."""
     async with call.services.writer() as connection:
         await SQL.keep_fact(connection, shard=shard, fact=_ENCODER.encode(fact).decode())
+    return RECEIVED
+
+
+def _received(_: object) -> Answer:
     return RECEIVED
 
 

@@ -9,9 +9,14 @@ INNER JOIN merchants AS m ON m.merchant_id = b.merchant_id
 WHERE c.shard = $1 AND c.claim_id = $2;
 
 -- name: find_payment :maybe (shard, payment_id)
-SELECT p.shard, p.book_id, b.merchant_id, m.name AS merchant_name, b.mode,
-    row_to_json(p)::text AS row
+SELECT p.shard, p.book_id, b.merchant_id, m.name AS merchant_name, b.mode, p.payment_id,
+    p.captured_minor, h.clock_offset_seconds, row_to_json(p)::text AS row,
+    EXISTS (
+        SELECT FROM facts AS f
+        WHERE f.shard = p.shard AND f.object_id = p.payment_id AND f.applied_at IS NULL
+    ) AS has_waiting_facts
 FROM payments AS p
+INNER JOIN heads AS h ON h.shard = p.shard AND h.book_id = p.book_id
 INNER JOIN books AS b ON b.book_id = p.book_id
 INNER JOIN merchants AS m ON m.merchant_id = b.merchant_id
 WHERE p.shard = $1 AND p.payment_id = $2;

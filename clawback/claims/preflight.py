@@ -123,7 +123,7 @@ class Obstacle(msgspec.Struct, frozen=True):
     blocking: bool
 
 
-class Balance(msgspec.Struct, frozen=True, rename="camel"):
+class Freezable(msgspec.Struct, frozen=True, rename="camel"):
     """What there is to be frozen for it, and what is missing."""
 
     freezable_usd: msgspec.Raw
@@ -174,7 +174,7 @@ class Refundability(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     refunds_used: int
     deadline_at: str | None
     missing_payer_fields: list[str]
-    balance: Balance
+    balance: Freezable
     dispute: Dispute | None
     approval_required: bool
     fee_effect: FeeEffect
@@ -203,7 +203,7 @@ def show(seen: Foreseen) -> Refundability:
         refunds_used=payment.refunds_used,
         deadline_at=clock.maybe_wire_time(payment.refund_deadline_at),
         missing_payer_fields=[] if rule is None else list(rule.payer_fields),
-        balance=Balance(
+        balance=Freezable(
             usd(seen.freezable_usd_e4), usd(max(0, seen.worth_usd_e4 - seen.freezable_usd_e4))
         ),
         dispute=_dispute(seen),

@@ -82,3 +82,12 @@ FROM (
 SELECT k.body
 FROM idempotency_keys AS k
 WHERE k.shard = $1 AND k.book_id = $2 AND k.route = $3 AND k.key = $4;
+
+-- name: find_payer_claim :maybe (book_id, claim_id)
+SELECT row_to_json(c)::text AS row, b.shard, b.mode, b.merchant_id, m.name AS merchant_name,
+    h.clock_offset_seconds
+FROM books AS b
+INNER JOIN merchants AS m ON m.merchant_id = b.merchant_id
+INNER JOIN heads AS h ON h.shard = b.shard AND h.book_id = b.book_id
+INNER JOIN claims AS c ON c.shard = b.shard AND c.book_id = b.book_id AND c.claim_id = $2
+WHERE b.book_id = $1;

@@ -11,6 +11,7 @@ import msgspec
 
 from clawback import clock
 from clawback.claims.ending import Changed
+from clawback.claims.links import make_link
 from clawback.claims.wire import AttemptWire, ClaimRow, ClaimWire, EntryLink, Step, row_fields
 from clawback.db import queries
 from clawback.errors import NotFound, Refused
@@ -80,9 +81,9 @@ def _link(entry_id: str, kind: str) -> EntryLink:
     return EntryLink(entry_id, kind, f"/api/v1/ledger/entries?id={entry_id}")
 
 
-def render_claim(claim: Claim, mode: str, history: History) -> bytes:
+def render_claim(claim: Claim, mode: str, history: History, link: str | None = None) -> bytes:
     """The whole claim."""
-    row = row_fields(claim, mode)
+    row = row_fields(claim, mode, link)
     return _ENCODER.encode(
         ClaimWire(
             **{name: getattr(row, name) for name in row.__struct_fields__},
@@ -135,7 +136,8 @@ async def read(call: Call[NoBody, NoQuery]) -> Answer | Refused:
     if claim is None:
         return NotFound()
     history = await read_history(call.services, call.book, claim.claim_id)
-    return Answer(200, render_claim(claim, call.book.mode, history))
+    link = make_link(call.services, claim)
+    return Answer(200, render_claim(claim, call.book.mode, history, link))
 
 
 class ClaimsQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -185,7 +187,7 @@ async def list_claims(call: Call[NoBody, ClaimsQuery]) -> Answer | Refused:
         return ParameterRefused(param="after")
     claims = [_ROW.decode(row["row"]) for row in rows[: page.limit]]
     shown = ClaimList(
-        [row_fields(claim, call.book.mode) for claim in claims],
+        [row_fields(one, call.book.mode, make_link(call.services, one)) for one in claims],
         paginate(
             page,
             total,

@@ -30,8 +30,8 @@ SHOWN: Final = 64
 """Characters of a payment's name that are echoed; no name of ours is longer."""
 COLUMNS: Final = ("transactionId", "amount", "reason", "expectedRemaining", "reference")
 
-_QUOTED: Final = r'"([^"]*(?:""[^"]*)*)"'
-_PLAIN: Final = r'([^",\r\n]*)'
+_QUOTED: Final = r'"((?:[^"]++|"")*+)"'
+_PLAIN: Final = r'([^",\r\n]*+)'
 _CELL: Final = re.compile(rf"(?:{_QUOTED}|{_PLAIN})(,|\r\n|\n|\Z)")
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -162,7 +162,7 @@ def _records(text: str) -> Iterator[tuple[list[str] | None, int]]:
         began, end = line, ","
         while end == ",":
             cell = _CELL.match(text, place)
-            if cell is None:
+            if cell is None or len(record) == len(COLUMNS):
                 yield None, line
                 return
             quoted, plain, end = cell.groups()

@@ -43,6 +43,9 @@ OUTCOME: Final[dict[str, tuple[str, str | None]]] = {
 }
 """What each says that the claim becomes, and its resolution."""
 
+OPENINGS: Final = frozenset({"opened", "reopened", "escalated"})
+"""What says how much a case demands."""
+
 _DECODE: Final = msgspec.json.Decoder(port.DisputeNotice).decode
 _ENCODE: Final = msgspec.json.Encoder().encode
 
@@ -123,10 +126,19 @@ def chargeback_of(escalated: port.DisputeNotice) -> port.DisputeNotice:
 
 
 def demanded(told: Iterable[Told]) -> port.DisputeNotice | None:
-    """The first word that says how much a case demands: a verdict alone does not."""
-    openings = [one for one in told if one.notice.status in {"opened", "reopened", "escalated"}]
+    """The first word that says how much a case demands: a verdict alone does not.
+
+    But `lost` that says so too is an opening as well: its own was lost.
+    """
+    openings = [one for one in told if one.notice.status in OPENINGS]
+    openings += [one for one in told if one.notice.demanded_minor is not None]
     first = min(openings, key=lambda one: one.strength, default=None)
-    return None if first is None or _is_foreign(first) else first.notice
+    if first is None or _is_foreign(first):
+        return None
+    notice = first.notice
+    if notice.status == "lost" and notice.demanded_minor is not None:
+        return msgspec.structs.replace(notice, amount_minor=notice.demanded_minor)
+    return notice
 
 
 def _is_foreign(told: Told) -> bool:

@@ -13,9 +13,6 @@ from clawback.lanes.records import Claim
 from clawback.lanes.state import BookState
 from clawback.money import major, usd
 
-VISIBLE: Final = 4
-"""Characters of an account or document that stay readable."""
-
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -118,8 +115,8 @@ _ZERO: Final = msgspec.Raw(b"0")
 _NOT_REQUIRED: Final = Approval(required=False, by=None, at=None)
 
 
-def row_fields(claim: Claim, mode: str) -> ClaimRow:
-    """The claim without its history."""
+def row_fields(claim: Claim, mode: str, link: str | None = None) -> ClaimRow:
+    """The claim without its history. `link`: to the payer's page, only for who asks to see it."""
     places = exponent(claim.currency)
     approval = _NOT_REQUIRED
     if claim.approval_required or claim.approved_by is not None:
@@ -160,8 +157,8 @@ def row_fields(claim: Claim, mode: str) -> ClaimRow:
         refund_deadline_at=clock.maybe_wire_time(claim.refund_deadline_at),
         payer_details_due_at=clock.maybe_wire_time(claim.payer_details_due_at),
         expected_by=clock.maybe_wire_time(claim.expected_by),
-        payer_details=None if claim.payer_details is None else _masked(claim.payer_details),
-        payer_details_url=None,
+        payer_details=None if claim.payer_details is None else _shown_details(claim.payer_details),
+        payer_details_url=link,
         version=claim.version,
         created_at=created_at,
         updated_at=created_at if is_new else clock.wire_time(claim.updated_at),
@@ -176,14 +173,9 @@ def _shown(minor: int, places: int) -> msgspec.Raw:
     return _ZERO if minor == 0 else major(minor, places)
 
 
-def _masked(details: dict[str, str]) -> dict[str, str]:
-    """Account and document with all but their last characters hidden."""
-    return {
-        name: "*" * (len(value) - VISIBLE) + value[-VISIBLE:]
-        if name in {"account", "documentId"}
-        else value
-        for name, value in details.items()
-    }
+def _shown_details(details: dict[str, str]) -> dict[str, str]:
+    """What was stored beside the sealed details: account and document are masked in it."""
+    return {name: value for name, value in details.items() if name != "sealed"}
 
 
 def render_claim_row(claim: Claim, state: BookState) -> bytes:

@@ -186,3 +186,13 @@ WHERE route = ANY ($1::text[]) AND body IS NOT NULL;
 
 -- name: reseal_answer :exec (shard, book_id, route, key, known, body)
 SELECT lane_reseal_answer_v1($1, $2, $3, $4, $5, $6);
+
+-- name: sealed_payer_details :many (after_shard, after_claim, limit)
+SELECT c.shard, c.claim_id, c.book_id, c.payer_details ->> 'sealed' AS sealed
+FROM claims AS c
+WHERE c.payer_details IS NOT NULL AND (c.shard, c.claim_id) > ($1, $2)
+ORDER BY c.shard, c.claim_id
+LIMIT $3;
+
+-- name: reseal_payer_details :exec (shard, claims, known, sealed)
+SELECT lane_reseal_payer_details_v1($1, $2::text[], $3::text[], $4::text[]);

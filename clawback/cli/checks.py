@@ -6,7 +6,7 @@ not its superuser, and if it has room for the connections of our processes.
 
 import os
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from asyncpg import Connection
 
 ResultT = TypeVar("ResultT")
+
+DELIVERING: Final = 4
+"""Connections that a worker has for webhooks."""
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -52,7 +55,7 @@ async def _look(session: "Connection") -> list[Check]:
     room = (await register.SQL.read_room(session))["connections"]
     settings = Settings()
     processes = os.cpu_count() or 1
-    needed = (processes + 1) * (MAX_LANES + settings.readers) + 2
+    needed = (processes + 1) * (MAX_LANES + settings.readers) + 3 + DELIVERING
     return [
         Check("server", ok=True, found=f"PostgreSQL {version.major}.{version.minor}"),
         Check("durability", not wrong, "; ".join(wrong) or "fit for money", "Set what is named."),

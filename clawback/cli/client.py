@@ -38,6 +38,19 @@ _ADVICE: Final = {
 Json = dict[str, object]
 
 
+class ApiRefusal(Stop):
+    """The API refused; `code` is its word for it."""
+
+    def __init__(self, text: str, advice: str, code: str) -> None:
+        """Keep the code beside what is told."""
+        super().__init__(text, advice)
+        self.code = code
+
+
+class Lost(Stop):
+    """No whole answer came: what was asked for may have been done."""
+
+
 class Reply(msgspec.Struct, frozen=True):
     """A 2xx answer: its bytes, and what they say."""
 
@@ -100,6 +113,12 @@ class Client:
         made = hmac.digest(key, f"clawback:{purpose}".encode(), "sha256")
         return base64.b64encode(made).decode()
 
+    def post_csv(
+        self, path: str, body: bytes, *, key: str | None, query: Mapping[str, object]
+    ) -> Reply:
+        """Send a CSV file. Raises: Stop like `get`."""
+        return self._call("POST", path, query=query, body=body, key=key, media="text/csv")
+
     def is_ready(self) -> bool:
         """Whether the server takes requests now."""
         try:
@@ -116,6 +135,7 @@ class Client:
         query: Mapping[str, object] | None = None,
         body: bytes = b"",
         key: str | None = None,
+        media: str = "application/json",
     ) -> Reply:
         given = {name: _text(value) for name, value in (query or {}).items() if value is not None}
         target = PREFIX + path + (f"?{urlencode(given)}" if given else "")
@@ -123,17 +143,17 @@ class Client:
         if self._key is not None:
             headers["authorization"] = f"Bearer {self._key}"
         if body:
-            headers["content-type"] = "application/json"
+            headers["content-type"] = media
         if key is not None:
             headers["idempotency-key"] = key
         try:
             status, answer, location = self._exchange_at_rate(method, target, body, headers)
         except ConnectionRefusedError as error:
             advice = "Start it with `make demo`, or name another with --url."
-            raise Stop(f"nothing answers at {self.url}", advice) from error
+            raise Lost(f"nothing answers at {self.url}", advice) from error
         except (OSError, http.client.HTTPException) as error:
             text = f"no whole answer from {self.url}: {clean(error)}"
-            raise Stop(text, _after_loss(method, key)) from error
+            raise Lost(text, _after_loss(method, key)) from error
         if not 200 <= status < 300:  # noqa: PLR2004 - the range of success
             raise _refusal(status, answer)
         return Reply(status, answer, location)
@@ -201,4 +221,4 @@ def _refusal(status: int, answer: bytes) -> Stop:
     shown.append(f", request {clean(error.get('requestId'))})")
     if error.get("details"):
         shown.append(f" {clean(error['details'])}")
-    return Stop("".join(shown), _ADVICE.get(code, ""))
+    return ApiRefusal("".join(shown), _ADVICE.get(code, ""), code)

@@ -20,7 +20,7 @@ from clawback.cli import processes
 from clawback.cli.output import Stop, note
 from clawback.cli.session import environment
 from clawback.db import failures, queries
-from clawback.http import pages, server
+from clawback.http import pages, payer, server
 from clawback.http.app import Api
 from clawback.http.openapi import make_document
 from clawback.settings import Settings
@@ -73,7 +73,9 @@ async def _serve(settings: Settings, listening: socket.socket, share: int) -> No
             async with runtime.reader() as session:
                 return {name: float(value) for name, value in (await SQL.gauges(session)).items()}
 
-        outside = pages.make_pages(make_document(tables.ROUTES), settings, is_ready, gauges)
+        outside = pages.make_pages(
+            make_document(tables.ROUTES), settings, is_ready, gauges, payer.make_routes(runtime)
+        )
         api = Api(tables.ROUTES, runtime, settings, outside, processes=share)
         serving = server.make_server(api, settings)
         gc.freeze()

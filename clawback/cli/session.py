@@ -81,6 +81,13 @@ class Api(msgspec.Struct, frozen=True):
         if following and len(rows) > 0:
             note(f"More: --after {following}")
 
+    def show_fields(self, fields: Mapping[str, object]) -> None:
+        """Print what was made of answers, a field a line."""
+        if self.as_json:
+            show_json(fields)
+        else:
+            show_fields(fields)
+
     def show_object(self, reply: "Reply") -> None:
         """Print one object, a field a line."""
         if self.as_json:

@@ -11,6 +11,7 @@ import msgspec
 from clawback import clock
 from clawback.cli.output import Stop
 from clawback.cli.register import SQL, Fields, shown
+from clawback.cli.resealing import reseal_payer_details
 from clawback.seal import Seal, SealBroken, of_answer, of_endpoint, of_provider
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ async def reseal(session: "Connection", seal: Seal) -> int:
 
     Raises: Stop if one does not open, with nothing changed.
     """
+    await reseal_payer_details(session, seal)
     async with session.transaction():
         endpoints = await _reseal_endpoints(session, seal)
         rows = await SQL.sealed_secrets(session)

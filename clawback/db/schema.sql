@@ -189,8 +189,8 @@ CREATE TABLE public.claims (
     updated_at timestamp with time zone NOT NULL,
     resolved_at timestamp with time zone,
     released_at timestamp with time zone,
-    requested_principal text,
-    approved_principal text,
+    requested_principal character varying(160),
+    approved_principal character varying(160),
     warned_until timestamp with time zone,
     excess_told boolean,
     CONSTRAINT claims_amounts CHECK ((((amount_minor >= 1) AND (amount_minor <=
@@ -233,7 +233,9 @@ CASE status
         = 0) AND ((claimed_share_minor + forced_share_minor) = 0))
 END),
     CONSTRAINT claims_times CHECK ((((resolved_at IS NULL) = (status = 'pending'::text)) AND
-        ((released_at IS NOT NULL) = (status = ANY (ARRAY['released'::text, 'reversed'::text])))))
+        ((released_at IS NOT NULL) = (status = ANY (ARRAY['released'::text, 'reversed'::text]))))),
+    CONSTRAINT claims_two_principals CHECK (((COALESCE(approved_principal, approved_by))::text <>
+        (COALESCE(requested_principal, requested_by))::text))
 )
 WITH (fillfactor='80');
 
@@ -416,7 +418,7 @@ ALTER TABLE ONLY public.files ALTER COLUMN content SET STORAGE EXTERNAL;
 
 CREATE TABLE public.heads (
     shard integer NOT NULL,
-    book_id text NOT NULL COLLATE pg_catalog."C",
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
     height bigint NOT NULL,
     hash text NOT NULL COLLATE pg_catalog."C",
     event_number bigint NOT NULL,
@@ -428,10 +430,12 @@ CREATE TABLE public.heads (
     flat_fees_usd_e4 bigint NOT NULL,
     dispute_fees_usd_e4 bigint NOT NULL,
     returned_usd_e4 bigint NOT NULL,
-    CONSTRAINT heads_book_length CHECK ((length(book_id) <= 32)),
+    clock_target_seconds bigint,
     CONSTRAINT heads_clock CHECK (((clock_offset_seconds >= 0) AND (clock_offset_seconds <=
         63072000))),
-    CONSTRAINT heads_hash CHECK ((length(hash) = 64)),
+    CONSTRAINT heads_clock_target CHECK (((clock_target_seconds >= clock_offset_seconds) AND
+        (clock_target_seconds <= 63072000))),
+    CONSTRAINT heads_hash CHECK ((octet_length(hash) = 64)),
     CONSTRAINT heads_numbers CHECK (((height >= 0) AND (event_number >= 0) AND (waiting >= 0)))
 )
 WITH (fillfactor='50');
@@ -648,14 +652,6 @@ ALTER TABLE ONLY public.books
 ALTER TABLE ONLY public.claims
     ADD CONSTRAINT claims_pkey PRIMARY KEY (shard, claim_id);
 
-ALTER TABLE public.claims
-    ADD CONSTRAINT claims_principal_lengths CHECK (((length(requested_principal) <= 160) AND
-        (length(approved_principal) <= 160))) NOT VALID;
-
-ALTER TABLE public.claims
-    ADD CONSTRAINT claims_two_principals CHECK ((COALESCE(approved_principal, (approved_by)::text)
-        <> COALESCE(requested_principal, (requested_by)::text))) NOT VALID;
-
 ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_pkey PRIMARY KEY (shard, endpoint_id, event_number);
 
@@ -806,11 +802,39 @@ GRANT SELECT ON TABLE public.accounts TO clawback_app;
 
 GRANT SELECT ON TABLE public.acts TO clawback_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.api_keys TO clawback_app;
+GRANT SELECT,INSERT ON TABLE public.api_keys TO clawback_app;
+
+GRANT UPDATE(rate_per_second) ON TABLE public.api_keys TO clawback_app;
+
+GRANT UPDATE(burst) ON TABLE public.api_keys TO clawback_app;
+
+GRANT UPDATE(owner) ON TABLE public.api_keys TO clawback_app;
+
+GRANT UPDATE(revoked_at) ON TABLE public.api_keys TO clawback_app;
+
+GRANT UPDATE(last_used_at) ON TABLE public.api_keys TO clawback_app;
 
 GRANT SELECT ON TABLE public.attempts TO clawback_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.books TO clawback_app;
+GRANT SELECT,INSERT ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(approval_threshold_usd_e4) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(require_idempotency_key) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(idempotency_hours) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(reserve_percent_e4) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(reserve_days) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(settle_hours) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(credit_line_usd_e4) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(dispute_fee_usd_e4) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(fees) ON TABLE public.books TO clawback_app;
 
 GRANT SELECT ON TABLE public.claims TO clawback_app;
 
@@ -840,7 +864,7 @@ GRANT SELECT ON TABLE public.inbox TO clawback_app;
 
 GRANT SELECT ON TABLE public.markers TO clawback_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.merchants TO clawback_app;
+GRANT SELECT,INSERT ON TABLE public.merchants TO clawback_app;
 
 GRANT SELECT ON TABLE public.migrations TO clawback_app;
 
@@ -848,10 +872,14 @@ GRANT SELECT ON TABLE public.payments TO clawback_app;
 
 GRANT SELECT ON TABLE public.postings TO clawback_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.provider_accounts TO clawback_app;
+GRANT SELECT,INSERT ON TABLE public.provider_accounts TO clawback_app;
+
+GRANT UPDATE(sealed_secret) ON TABLE public.provider_accounts TO clawback_app;
+
+GRANT UPDATE(sealed_notice_secret) ON TABLE public.provider_accounts TO clawback_app;
 
 GRANT SELECT ON TABLE public.replays TO clawback_app;
 
 GRANT SELECT ON TABLE public.shards TO clawback_app;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.shops TO clawback_app;
+GRANT SELECT,INSERT ON TABLE public.shops TO clawback_app;

@@ -49,6 +49,9 @@ from clawback.settings import Settings
 PREFIX: Final = "/api/v1"
 VERSIONS: Final = (API_VERSION,)
 MAX_NOTICE: Final = 262_144
+NOTICES: Final = 1_000
+"""Webhooks a second of a provider's account (contract, section 13)."""
+
 CSV: Final = b"text/csv"
 UNQUOTED: Final = 3
 """How often an address is unquoted when a key is looked for in it."""
@@ -228,7 +231,10 @@ class Api:
             return faults.IdempotencyKeyRequired()
         if key_header is not None and not _is_key(key_header):
             return faults.InvalidIdempotencyKey()
-        decoded = _decode(served, body, headers)
+        if len(body) <= MAX_BODY:
+            decoded = _decode(served, body, headers)
+        else:  # others are served while a large one is read
+            decoded = await asyncio.to_thread(_decode, served, body, headers)
         if isinstance(decoded, Refused):
             return decoded
         query = served.query.decode(request.query)
@@ -276,8 +282,14 @@ class Api:
             for name, value in request.headers.items()
         }
         account = getattr(query, "account", "default")
+        provider = path["provider"]
+
+        def take_token() -> Refused | None:
+            verdict = self._buckets.take(f"{provider}:{account}", NOTICES, 2 * NOTICES)
+            return None if verdict.passes else faults.RateLimited(retry_after=verdict.retry_after)
+
         call = ProviderCall(
-            path["provider"], account, headers, body, clock.real_now(), self._services
+            provider, account, headers, body, clock.real_now(), self._services, take_token
         )
         return await self._run(served.route, call, request)
 

@@ -3,7 +3,7 @@
 Built on Starlette; nothing here is on the way of a refund.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from hmac import compare_digest
 from http import HTTPStatus
 from importlib import resources
@@ -62,8 +62,9 @@ def make_pages(
     settings: "Settings",
     is_ready: Callable[[], Awaitable[bool]],
     gauges: Callable[[], Awaitable[dict[str, float]]],
+    more: Sequence[Route] = (),
 ) -> Starlette:
-    """The application for every path that is not of the API.
+    """The application for every path that is not of the API. `more`: pages of other modules.
 
     Raises: SettingsError if the metrics' token is set and cannot be read.
     """
@@ -113,7 +114,7 @@ def make_pages(
         "/static/manual.css": _style,
     }
     return Starlette(
-        routes=[Route(path, call, methods=["GET"]) for path, call in calls.items()],
+        routes=[*(Route(path, call, methods=["GET"]) for path, call in calls.items()), *more],
         exception_handlers={404: not_found, 405: not_found},
     )
 

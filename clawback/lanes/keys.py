@@ -38,6 +38,13 @@ def find_key(
     return IdempotencyInProgress(object_id=row.object_id)
 
 
+def find_any(state: BookState, work: Work, real_now: datetime) -> Outcome | None:
+    """`find_key` for work that may have no key, before anything of it is decided."""
+    if work.key is None:
+        return None
+    return find_key(state.draft(real_now), state, work, work.key, real_now)
+
+
 def _is_spent(draft: Draft, row: KeyRow, real_now: datetime) -> bool:
     """Whether the key's life is over: its time is up and no claim under it is still open."""
     if real_now < row.expires_at:

@@ -19,7 +19,7 @@ from clawback.ids import BookId, Mint, opaque
 from clawback.lanes.bundle import decide_bundle
 from clawback.lanes.command import NotLoaded, Reads
 from clawback.lanes.failures import CommitUnknown, LockedOut, Lost, Retry
-from clawback.lanes.keys import find_key, store_key
+from clawback.lanes.keys import find_any, find_key, store_key
 from clawback.lanes.queue import MAX_BATCH, Outcome, Queue, Turns, Work
 from clawback.lanes.store import Store
 from clawback.lanes.working import Rules, WorkingSet
@@ -68,6 +68,7 @@ class _Batch:
         """
         await self._store.begin()
         await self._load_for(self.works)
+        self._now = clock.real_now()  # under the head rows: a book's times never run backwards
         room = 0 if self.works[0].command.fills_batch else MAX_BATCH - len(self.works)
         boarded = self._queue.board(self.books, len(self.works), room)
         if boarded:
@@ -77,7 +78,9 @@ class _Batch:
             place, chunk = 0, CHUNK if len(self.works) >= SHARED * len(self.books) else MAX_BATCH
             while place < len(self.works):
                 for work in self.works[place : place + chunk]:
-                    self.outcomes.append(await self._outcome(work))
+                    large = work.command.fills_batch
+                    decided = self._large(work) if large else self._loading(self._decide, work)
+                    self.outcomes.append(await decided)
                 place, chunk = place + chunk, chunk * GROWTH
                 await self._apply()
         finally:
@@ -123,21 +126,12 @@ class _Batch:
             except NotLoaded as missing:
                 await self._load([(work.book.book_id, missing.reads)], [])
 
-    async def _outcome(self, work: Work) -> Outcome:
-        if not work.command.fills_batch:
-            return await self._loading(self._decide, work)
-        found = await self._loading(self._find, work)
-        if found is not None:
-            return found
+    async def _large(self, work: Work) -> Outcome:
         state = self._working.books[work.book.book_id]
-        return await decide_bundle(
+        found = await self._loading(lambda one: find_any(state, one, self._now), work)
+        return found or await decide_bundle(
             work, state, lambda one: self._loading(self._decide, one), self.follow_up
         )
-
-    def _find(self, work: Work) -> Outcome | None:
-        state = self._working.books[work.book.book_id]
-        draft = state.draft(self._now)
-        return None if work.key is None else find_key(draft, state, work, work.key, self._now)
 
     def _decide(self, work: Work) -> Outcome:
         state = self._working.books[work.book.book_id]

@@ -53,6 +53,7 @@ class Head(Record, frozen=True, kw_only=True):
     flat_fees_usd_e4: int
     dispute_fees_usd_e4: int
     returned_usd_e4: int
+    clock_target_seconds: int | None = None
 
 
 class Account(Record, frozen=True, kw_only=True):

@@ -88,8 +88,16 @@ class BookState:
         self.touched_attempts: dict[str, Attempt] = {}
         self.touched_keys: dict[tuple[str, str], None] = {}
         self.touched_facts: dict[str, None] = {}
-        self.webhooks = BookEndpoints()
-        self.evidence = BookEvidence()
+
+    @cached_property
+    def webhooks(self) -> BookEndpoints:
+        """The book's webhook endpoints; made for those batches only that look at them."""
+        return BookEndpoints()
+
+    @cached_property
+    def evidence(self) -> BookEvidence:
+        """The evidence on the book's claims; made for those batches only that look at it."""
+        return BookEvidence()
 
     def take(self, reads: Reads) -> None:
         """Note what a load was asked for: what it did not return is absent, not unknown."""
@@ -295,7 +303,7 @@ class Draft:
 
     # Changing.
 
-    def set_head(self, **fields: int | str | bool) -> None:
+    def set_head(self, **fields: int | str | bool | None) -> None:
         """Change counters of the head row."""
         self.head = msgspec.structs.replace(self.head, **fields)
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from clawback import clock
-from clawback.ids import BookId, ClaimId
+from clawback.ids import BookId, ClaimId, PaymentId
 from clawback.lanes.command import Decide, Reads
 from clawback.lanes.endpoints import Endpoint
 from clawback.lanes.records import (
@@ -132,11 +132,22 @@ class WorkingSet:
                 state.attempts.setdefault(claim_id, tuple(attempts))
         told: dict[tuple[BookId, str], list[Fact]] = {}
         for fact in rows.facts or ():
-            if fact.book_id is not None and fact.object_id is not None:
-                told.setdefault((fact.book_id, fact.object_id), []).append(fact)
+            owner = fact.book_id or self._book_with(fact.object_id)
+            if owner is not None and fact.object_id is not None:
+                told.setdefault((owner, fact.object_id), []).append(fact)
         for (book_id, object_id), facts in told.items():
             if state := self.books.get(book_id):
                 state.facts_of.setdefault(object_id, tuple(facts))
+
+    def _book_with(self, object_id: str | None) -> BookId | None:
+        """The book of a payment or claim that was spoken of before it was there."""
+        if object_id is None:
+            return None
+        for book_id, state in self.books.items():
+            payment = state.payments.get(PaymentId(object_id))
+            if payment is not None or state.claims.get(ClaimId(object_id)) is not None:
+                return book_id
+        return None
 
     def take_changes(self, render: Mapping[type, RenderObject]) -> Changes:
         """What accepted commands changed since the last call, each row once, ready to be applied.
@@ -152,8 +163,10 @@ class WorkingSet:
             out.entries.extend(state.entries)
             out.postings.extend(state.postings)
             out.events.extend(_event(notice, state, render) for notice in state.notices)
-            state.webhooks.take_changes(out.webhooks)
-            state.evidence.take_changes(out.evidence)
+            if "webhooks" in vars(state):
+                state.webhooks.take_changes(out.webhooks)
+            if "evidence" in vars(state):
+                state.evidence.take_changes(out.evidence)
             state.note_stored()
         return out
 

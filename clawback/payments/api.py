@@ -1,11 +1,11 @@
-"""The calls on payments: create, get, list, the methods that can be charged, simulate.
+"""The calls on payments: create, get, list, the methods that can be charged.
 
 A payment is stored before its provider is called and its answer after; a retry under the same
 Idempotency-Key waits for that payment or resumes it, and never makes another (contract, 4).
 """
 
 import asyncio
-from typing import Annotated, ClassVar, Final, Literal, cast
+from typing import Annotated, ClassVar, Final, cast
 
 import msgspec
 
@@ -17,7 +17,6 @@ from clawback.errors import (
     InvalidAmount,
     NotFound,
     Refused,
-    Unavailable,
 )
 from clawback.ids import PaymentId, is_well_formed
 from clawback.lanes.records import Payment, PaymentDetails
@@ -38,7 +37,6 @@ from clawback.payments.refusals import (
     FieldMissing,
     MissingRequiredFields,
     PaymentMethodUnavailable,
-    SimulateNotPossible,
 )
 from clawback.payments.wire import PaymentWire, render_payment, show
 from clawback.providers import port
@@ -278,86 +276,6 @@ async def _charge(call: Call[CreateBody, NoQuery], payment: Payment) -> Answer |
     return await call.services.submit(call.book, command, created, call.key)
 
 
-# POST /payments/{id}/simulate
-
-
-class SimulateBody(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
-):
-    """Fields of POST /payments/{id}/simulate."""
-
-    action: Text32
-    amount: Amount | msgspec.UnsetType = msgspec.UNSET
-    claim_id: Text64 | None = None
-    reason: Annotated[str, msgspec.Meta(max_length=500)] | None = None
-
-
-class Simulated(msgspec.Struct, frozen=True, rename="camel"):
-    """What a simulated action came to."""
-
-    transaction_id: str
-    action: str
-    status: str
-    claim_id: str | None
-    claim_status: str | None
-
-
-ChargeStatus = Literal["processing", "completed", "failed", "expired"]
-
-ACTIONS: Final[dict[str, tuple[ChargeStatus, frozenset[str]]]] = {
-    "paid": ("completed", frozenset({"pending", "processing", "failed", "expired"})),
-    "processing": ("processing", frozenset({"pending"})),
-    "failed": ("failed", UNPAID),
-    "expired": ("expired", UNPAID),
-}
-"""What an action makes of a payment, and from which statuses (contract, section 12)."""
-
-
-async def simulate(call: Call[SimulateBody, NoQuery]) -> Answer | Refused:
-    """POST /payments/{id}/simulate: the sandbox provider is told, then asked, as in live mode."""
-    found = await _find(call, call.path["id"])
-    if found is None:
-        return NotFound()
-    payment = found
-    action = call.body.action
-    if action not in ACTIONS:
-        return FieldInvalid(param="action")
-    target, sources = ACTIONS[action]
-    if payment.status not in sources:
-        return SimulateNotPossible(
-            action=action,
-            payment_status=payment.status,
-            allowed=tuple(name for name, (_, froms) in ACTIONS.items() if payment.status in froms),
-        )
-    provider = cast(
-        "port.Sandbox", call.services.provider(payment.provider, payment.provider_account)
-    )
-    reference = port.charge_reference(payment.payment_id, call.book.shard)
-    charged = await provider.simulate_charge(
-        port.LookupRequest(
-            book=call.book.book_id,
-            book_time=call.real_now,
-            reference=reference,
-            charge_reference=reference,
-        ),
-        target,
-    )
-    if not isinstance(charged, port.Charge):
-        return Unavailable()
-
-    def simulated(stored: Payment) -> Answer:
-        return _simulated(stored, action)
-
-    return await call.services.submit(
-        call.book, jobs.recorded(payment, charged), simulated, call.key
-    )
-
-
-def _simulated(payment: Payment, action: str) -> Answer:
-    done = Simulated(payment.payment_id, action, payment.status, None, None)
-    return Answer(200, _ENCODER.encode(done))
-
-
 # Reading
 
 
@@ -471,17 +389,6 @@ ROUTES: Final = (
         "Show a payment",
         PaymentWire,
         errors=("not_found",),
-    ),
-    Route(
-        "POST",
-        "/payments/{id}/simulate",
-        simulate,
-        "sandbox:use",
-        "Make something happen to a test payment",
-        Simulated,
-        body=SimulateBody,
-        errors=("not_found", "simulate_not_possible"),
-        sandbox_only=True,
     ),
     *catalogue.ROUTES,
 )

@@ -284,8 +284,8 @@ class DisputeNotice(Value, frozen=True, kw_only=True):
     """A genuine notice about a dispute: what the network says of its case.
 
     `case` is the provider's name of the case, one per kind; `round` counts its rounds from 1;
-    `amount_minor` is what is demanded, or with `lost` what is granted; `next_case` names the
-    chargeback that an escalated inquiry became.
+    `amount_minor` is what is demanded, or with `lost` what is granted; `demanded_minor` is the
+    demand in either; `next_case` names the chargeback that an escalated inquiry became.
     """
 
     id: str
@@ -295,6 +295,7 @@ class DisputeNotice(Value, frozen=True, kw_only=True):
     status: DisputeStatus
     round: int = 1
     amount_minor: int
+    demanded_minor: int | None = None
     currency: str
     reason: str | None = None
     reason_code: str | None = None

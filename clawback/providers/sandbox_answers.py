@@ -291,6 +291,7 @@ def _dispute_found(case: protocol.Dispute) -> port.DisputeNotice:
         status=case.status,
         round=case.round,
         amount_minor=case.amount_minor,
+        demanded_minor=case.demanded_minor,
         currency=case.currency,
         reason=case.reason,
         reason_code=case.reason_code,

@@ -81,7 +81,7 @@ class Disputes:
 
         Raises: Conflict if no case fits it.
         """
-        operation = f"simulate:{asked.action}:{asked.amount_minor}:{asked.case}"
+        operation = f"simulate:{asked.action}:{asked.amount_minor}"
         if (answer := self._repeated(asked.reference, charge.book, None, operation)) is not None:
             return answer
         amount_minor = asked.amount_minor
@@ -330,6 +330,7 @@ def shown(row: DisputeRow) -> Dispute:
         status=row.status,
         round=row.round,
         amount_minor=row.granted_minor if row.status == "lost" else row.amount_minor,
+        demanded_minor=row.amount_minor,
         currency=row.currency,
         reason=row.reason,
         reason_code=row.reason_code,

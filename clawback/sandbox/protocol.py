@@ -217,6 +217,7 @@ class Dispute(Told, frozen=True, kw_only=True):
     status: DisputeStatus
     round: int
     amount_minor: int
+    demanded_minor: int
     currency: str
     reason: str | None
     reason_code: str | None

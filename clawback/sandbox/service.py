@@ -169,7 +169,8 @@ class Service:
             pass
         row = self._record.one("next_step_of_book", caller.book)
         step_ms = None if row is None else row[0]
-        untold = self._record.one("untold_notices", caller.book, now_ms)
+        # Read anew: a notice of just now is due a moment after we began.
+        untold = self._record.one("untold_notices", caller.book, milliseconds(real_now()))
         count = 0 if untold is None else untold[0]
         assert isinstance(count, int), count
         told = protocol.NextChange(

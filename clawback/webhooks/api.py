@@ -84,8 +84,8 @@ async def list_events(call: Call[NoBody, EventsQuery]) -> Answer | Refused:
         )
     found = [row for row in rows if row["event_id"] is not None]
     last = query.after
-    if rows:  # what is not full has looked at every event up to the newest
-        last = found[-1]["event_id"] if len(found) == limit else rows[0]["newest_id"]
+    if rows:  # nothing found: it has looked at every event up to the newest
+        last = found[-1]["event_id"] if found else rows[0]["newest_id"]
     shown = _Page(
         [msgspec.Raw(row["body"].encode()) for row in found],
         Pagination(total=None, limit=limit, offset=None, pages=None, next=last),

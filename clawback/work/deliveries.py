@@ -31,6 +31,7 @@ from clawback.work.rooms import Due, Rooms
 
 if TYPE_CHECKING:
     from asyncpg import Pool, Record
+    from asyncpg.pool import PoolConnectionProxy
 
 SQL: Final = queries.load(__package__, "deliveries.sql")
 LEASE: Final = timedelta(seconds=20)
@@ -38,7 +39,10 @@ LEASE: Final = timedelta(seconds=20)
 INBOX_KEPT: Final = timedelta(days=30)
 EVENTS_AT_ONCE: Final = 100
 ROWS_AT_ONCE: Final = 1000
+NOTED_AT_ONCE: Final = 500
+NOTE_TRIES: Final = 20
 SWEEP_SECONDS: Final = 60.0
+SHARDS_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25)
 AWAY_SECONDS: Final = 0.5
 CONNECTIONS: Final = 4
@@ -74,6 +78,8 @@ class Deliveries:
         self._wake = asyncio.Event()
         self._noted = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._shards: list[int] = []
+        self._shards_until = 0.0
 
     def stop(self) -> None:
         """Start nothing more."""
@@ -121,12 +127,19 @@ class Deliveries:
             for wait in waits:
                 wait.cancel()
 
+    async def _known_shards(self, session: "PoolConnectionProxy") -> list[int]:
+        """The shards that books lie in, looked up now and then: books are not opened often."""
+        if clock.monotonic() >= self._shards_until:
+            self._shards = [row["shard"] for row in await SQL.shards(session)]
+            self._shards_until = clock.monotonic() + SHARDS_SECONDS
+        return self._shards
+
     # Fanning out.
 
     async def _fan_out(self) -> int:
         """Take each book that is behind a step further; returns how many there were."""
         async with self._pool.acquire() as session:
-            shards = [row["shard"] for row in await SQL.shards(session)]
+            shards = await self._known_shards(session)
             behind = await SQL.list_behind(session, shards=shards)
             replays = await SQL.list_replays(session, shards=shards)
             now = clock.real_now()
@@ -144,7 +157,7 @@ class Deliveries:
         """Lease what is due and there is room for, and start it; returns how many were started."""
         now = clock.real_now()
         async with self._pool.acquire() as session:
-            shards = [row["shard"] for row in await SQL.shards(session)]
+            shards = await self._known_shards(session)
             rows = await SQL.list_due(session, shards=shards, real_now=now)
             due = [Due(row["shard"], row["endpoint_id"], row["url"]) for row in rows]
             random.shuffle(due)
@@ -199,18 +212,17 @@ class Deliveries:
                 if self._stopping.is_set() and not self._running:
                     return
                 continue
-            results, self._results = self._results, []
-            try:
-                await self._note(results)
-            except DATABASE_ERRORS as error:
-                log.warning("results_not_noted", count=len(results), error=repr(error))
-                self._results = results + self._results
+            results = self._results[:NOTED_AT_ONCE]
+            del self._results[:NOTED_AT_ONCE]
+            for _ in range(NOTE_TRIES):
+                if await _survived(self._note(results)) or self._stopping.is_set():
+                    break
                 await asyncio.sleep(AWAY_SECONDS)
-                if self._stopping.is_set():
-                    return  # the leases run out, and the tries are made again
+            else:  # their leases run out, and the tries are made again
+                log.error("results_given_up", count=len(results))
             self._noted.set()
 
-    async def _note(self, results: list[tuple[Leased, Result]]) -> None:
+    async def _note(self, results: list[tuple[Leased, Result]]) -> bool:
         books = {leased.endpoint_id: leased.book for leased, _ in results}
         by_shard = defaultdict(list)
         for leased, result in results:
@@ -227,6 +239,7 @@ class Deliveries:
                 )
             for row in failing:
                 self._disable(books[row["endpoint_id"]], row["endpoint_id"], "failing")
+        return True
 
     def _disable(self, book: BookRef, endpoint_id: str, reason: str) -> None:
         """Have the book's lane switch the endpoint off, once at a time."""
@@ -258,12 +271,12 @@ class Deliveries:
 
     async def _sweep(self) -> None:
         async with self._pool.acquire() as session:
-            for row in await SQL.shards(session):
+            for shard in await self._known_shards(session):
                 gone = ROWS_AT_ONCE
                 while gone >= ROWS_AT_ONCE and not self._stopping.is_set():
                     swept = await SQL.sweep(
                         session,
-                        shard=row["shard"],
+                        shard=shard,
                         real_now=clock.real_now(),
                         kept=INBOX_KEPT,
                         limit=ROWS_AT_ONCE,

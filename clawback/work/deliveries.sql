@@ -16,18 +16,22 @@ FROM replays AS r
 WHERE r.shard = ANY ($1::integer[]);
 
 -- name: list_due :many (shards, real_now)
--- Endpoints that something is due for; what is leased at this moment is not.
+-- Endpoints that something is due for; what is leased at this moment is not. The earliest is asked
+-- for, so that no plan can go another way than the index of what is due.
 SELECT p.shard, p.endpoint_id, p.url
 FROM endpoints AS p
 INNER JOIN heads AS h ON h.shard = p.shard AND h.book_id = p.book_id
-WHERE p.shard = ANY ($1::integer[]) AND p.active AND EXISTS (
+CROSS JOIN LATERAL (
     SELECT
     FROM deliveries AS d
     WHERE d.shard = p.shard AND d.endpoint_id = p.endpoint_id
         AND d.next_attempt_at
             <= $2::timestamptz + h.clock_offset_seconds * interval '1 second'
         AND (d.lease_until IS NULL OR d.lease_until <= $2)
-);
+    ORDER BY d.next_attempt_at, d.event_number
+    LIMIT 1
+) AS first
+WHERE p.shard = ANY ($1::integer[]) AND p.active;
 
 -- name: fan_out :one (shard, book_id, real_now, limit)
 SELECT lane_fan_out_v1($1, $2, $3, $4) AS passed;

@@ -1,6 +1,7 @@
 -- What is due, book by book, so that a busy book hides none of the others. Due times are those
 -- of the book's clock; real time is handed in. Nothing is locked here: the attempt that the lane
--- writes under the book's head row decides who goes on with what.
+-- writes under the book's head row decides who goes on with what. A book whose clock is being moved
+-- is left to whoever moves it.
 
 -- name: due_claims :many (shards, real_now, limit)
 SELECT h.shard, h.book_id, h.clock_offset_seconds, b.merchant_id, m.name AS merchant_name, b.mode,
@@ -16,7 +17,7 @@ CROSS JOIN LATERAL (
     ORDER BY d.due_at
     LIMIT $3
 ) AS c
-WHERE h.shard = ANY ($1::integer[]);
+WHERE h.shard = ANY ($1::integer[]) AND h.clock_target_seconds IS NULL;
 
 -- name: due_payments :many (shards, real_now, limit)
 SELECT h.shard, h.book_id, h.clock_offset_seconds, b.merchant_id, m.name AS merchant_name, b.mode,
@@ -32,14 +33,14 @@ CROSS JOIN LATERAL (
     ORDER BY d.due_at
     LIMIT $3
 ) AS p
-WHERE h.shard = ANY ($1::integer[]);
+WHERE h.shard = ANY ($1::integer[]) AND h.clock_target_seconds IS NULL;
 
 -- name: due_top_ups :many (shards)
 SELECT h.shard, h.book_id, b.merchant_id, m.name AS merchant_name, b.mode
 FROM heads AS h
 INNER JOIN books AS b ON b.book_id = h.book_id
 INNER JOIN merchants AS m ON m.merchant_id = b.merchant_id
-WHERE h.shard = ANY ($1::integer[]) AND h.top_up_due;
+WHERE h.shard = ANY ($1::integer[]) AND h.top_up_due AND h.clock_target_seconds IS NULL;
 
 -- name: shards :many ()
 SELECT DISTINCT shard

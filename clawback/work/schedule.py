@@ -3,7 +3,8 @@
 One look at the database finds what is due in all shards; each thing is worked on once at a time
 in this process, as many at once as the settings allow. Two workers may find the same thing: the
 book's lane gives it to one of them. When nothing is due, looks become rarer, up to a quarter of
-a second.
+a second. A book whose clock is being moved is left alone: who moves it does here, by `do`, what
+falls due in it.
 """
 
 import asyncio
@@ -23,9 +24,10 @@ from clawback.lanes.records import Payment
 from clawback.payments.jobs import go_on
 from clawback.providers.port import Provider
 from clawback.route import BookRef
+from clawback.seal import Seal
 
 if TYPE_CHECKING:
-    from asyncpg import Record
+    from asyncpg import Connection, Record
     from asyncpg.pool import PoolConnectionProxy
 
 SQL: Final = queries.load(__package__, "due.sql")
@@ -44,9 +46,16 @@ class Schedule:
     """Runs what is due until it is stopped."""
 
     def __init__(
-        self, lanes: Lanes, reader: Reader, providers: Providers, *, concurrency: int
+        self,
+        lanes: Lanes,
+        reader: Reader,
+        providers: Providers,
+        seal: Callable[[], Seal | None],
+        *,
+        concurrency: int,
     ) -> None:
         """At most `concurrency` things are worked on at once."""
+        self._seal = seal
         self._lanes = lanes
         self._reader = reader
         self._providers = providers
@@ -76,35 +85,64 @@ class Schedule:
     async def _look(self) -> int:
         now = clock.real_now()
         async with self._reader() as connection:
-            shards = [row["shard"] for row in await SQL.shards(connection)]
+            shards = [row["shard"] for row in await self.shards(connection)]
             claims = await SQL.due_claims(connection, shards=shards, real_now=now, limit=PER_BOOK)
             payments = await SQL.due_payments(
                 connection, shards=shards, real_now=now, limit=PER_BOOK
             )
             top_ups = await SQL.due_top_ups(connection, shards=shards)
         for row in top_ups:
-            self._lanes.post(_book(row), TopUp())
+            self._lanes.post(book_of(row), TopUp())
         return await self._start_claims(claims) + await self._start_payments(payments)
+
+    async def shards(self, connection: "Connection | PoolConnectionProxy") -> "Sequence[Record]":
+        """The shards that hold books."""
+        rows: Sequence[Record] = await SQL.shards(connection)
+        return rows
+
+    async def do(self, book: BookRef, row: "Record", offset_seconds: int) -> None:
+        """Take the next step of a due claim or payment; its failure is told in the log."""
+        if row["what"] == "payment":
+            work = self._payment_work(book, row, offset_seconds)
+        else:
+            work = self._claim_work(book, row["name"], row, offset_seconds)
+        await self.guarded(f"{book.book_id}:{row['name']}", work)
+
+    async def wait_for(self, book: BookRef) -> None:
+        """Until nothing of this book is being worked on here."""
+        ours = [task for name, task in self._running.items() if name.startswith(book.book_id)]
+        if ours:
+            await asyncio.wait(ours)
 
     async def _start_claims(self, rows: "Sequence[Record]") -> int:
         started = 0
         for row in rows:
-            claim_id = ClaimId(row["claim_id"])
-            provider = self._providers(row["provider"], row["provider_account"])
-            offset = row["clock_offset_seconds"]
-            work = send_refund(self._lanes, provider, _book(row), claim_id, offset)
-            started += await self._start(f"{row['book_id']}:{claim_id}", work)
+            book, name = book_of(row), row["claim_id"]
+            work = self._claim_work(book, name, row, row["clock_offset_seconds"])
+            started += await self._start(f"{book.book_id}:{name}", work)
         return started
+
+    def _claim_work(
+        self, book: BookRef, name: str, row: "Record", offset_seconds: int
+    ) -> Coroutine[None, None, None]:
+        provider = self._providers(row["provider"], row["provider_account"])
+        return send_refund(self._lanes, provider, self._seal(), book, ClaimId(name), offset_seconds)
 
     async def _start_payments(self, rows: "Sequence[Record]") -> int:
         started = 0
         for row in rows:
-            payment = _PAYMENT.decode(row["row"])
-            provider = self._providers(payment.provider, payment.provider_account)
-            offset = row["clock_offset_seconds"]
-            work = go_on(self._lanes, provider, _book(row), payment, offset)
-            started += await self._start(f"{row['book_id']}:{payment.payment_id}", work)
+            book = book_of(row)
+            name = _PAYMENT.decode(row["row"]).payment_id
+            work = self._payment_work(book, row, row["clock_offset_seconds"])
+            started += await self._start(f"{book.book_id}:{name}", work)
         return started
+
+    def _payment_work(
+        self, book: BookRef, row: "Record", offset_seconds: int
+    ) -> Coroutine[None, None, None]:
+        payment = _PAYMENT.decode(row["row"])
+        provider = self._providers(payment.provider, payment.provider_account)
+        return go_on(self._lanes, provider, book, payment, offset_seconds)
 
     async def _start(self, name: str, work: Coroutine[None, None, None]) -> int:
         """Start it, unless it is being worked on already; waits for room."""
@@ -117,16 +155,22 @@ class Schedule:
 
     async def _do(self, name: str, work: Coroutine[None, None, None]) -> None:
         try:
-            await work
-        except Exception:
-            log.exception("work_failed", name=name)
-            await asyncio.sleep(1)
+            await self.guarded(name, work)
         finally:
             self._running.pop(name, None)
             self._room.release()
 
+    async def guarded(self, name: str, work: Coroutine[None, None, None]) -> None:
+        """Do it; a failure is told in the log and gives others a moment's peace."""
+        try:
+            await work
+        except Exception:
+            log.exception("work_failed", name=name)
+            await asyncio.sleep(1)
 
-def _book(row: "Record") -> BookRef:
+
+def book_of(row: "Record") -> BookRef:
+    """The book that a row tells of."""
     return BookRef(
         shard=row["shard"],
         book_id=BookId(row["book_id"]),

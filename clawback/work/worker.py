@@ -13,6 +13,7 @@ import uvloop
 from clawback import logs, tables
 from clawback.db import pool
 from clawback.settings import Settings
+from clawback.work.clocks import Clocks
 from clawback.work.deliveries import CONNECTIONS, Deliveries
 from clawback.work.schedule import Schedule
 
@@ -33,9 +34,13 @@ async def work(settings: Settings) -> None:
             runtime.lanes,
             runtime.reader,
             runtime.provider,
+            runtime.seal,
             concurrency=settings.worker_concurrency,
         )
-        parts: list[Schedule | Deliveries] = [schedule]
+        parts: list[Schedule | Clocks | Deliveries] = [schedule]
+        if runtime.sandboxes():
+            dsn, lanes, sandboxes = settings.database_url, runtime.lanes, runtime.sandboxes()
+            parts.append(Clocks(dsn, lanes, runtime.reader, schedule, sandboxes))
         writers = await pool.create_writer_pool(
             settings.database_url, application_name="clawback deliveries", size=CONNECTIONS
         )

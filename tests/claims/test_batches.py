@@ -206,6 +206,20 @@ def test_a_token_is_used_once_by_many_at_once(shop: Shop) -> None:
     assert shop.get(f"/payments/{spei}")["amountClaimed"] == 3
 
 
+def test_batches_and_single_refunds_at_once_stay_under_the_cap(shop: Shop) -> None:
+    spei = shop.take_payment()
+    part = {"transactionId": spei, "amount": 7}
+    asked = [(BATCH, {"rows": [part] * 20})] * 8 + [
+        (f"/payments/{spei}/refund", {"amount": 7})
+    ] * 40
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda one: shop.call("POST", *one), asked))
+    batched = sum(one.json["totals"]["accepted"] for one in answers if "totals" in one.json)
+    single = sum("refundId" in one.json for one in answers)
+    assert batched + single == 861 // 7
+    assert shop.get(f"/payments/{spei}")["amountClaimed"] == 861 // 7 * 7
+
+
 def test_all_or_nothing(shop: Shop) -> None:
     spei = shop.take_payment()
     good, bad = {"transactionId": spei, "amount": 1}, {"transactionId": spei, "amount": 900}

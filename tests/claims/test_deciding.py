@@ -96,6 +96,42 @@ def test_a_restricted_key_approves_up_to_its_limit(tree: Tree, strict: Shop) -> 
     assert enough.call("POST", f"/claims/{claim}/approve", {}).status == 200
 
 
+def test_an_approval_waits_for_the_money(tree: Tree) -> None:
+    shop = other_shop(tree, "MCH-POOR")
+    tree.told("books", "set", "MCH-POOR", "threshold=0", "settle-hours=0")
+    checker, key_id = second_key(tree, "MCH-POOR")
+    card = shop.take_payment(method="sbx_card")
+    claim = shop.post(f"/payments/{card}/refund", {})["refundId"]
+    kept = checker.post(f"/claims/{claim}/approve", {}, 200)
+    assert (kept["status"], kept["pendingReason"], kept["missingUsd"]) == (
+        "pending", "awaiting_funds", 1.75,
+    )  # fmt: skip
+    assert kept["approval"]["by"] == f"key:{key_id}"
+    assert [entry["type"] for entry in kept["entries"]] == ["freeze"]
+    shop.take_payment()
+    shown = wait_for(tree, shop, claim)
+    movements = [step["movement"] for step in shown["timeline"]]
+    assert movements == ["freeze", None, "freeze", "resolve_approved", "release"]
+    assert shown["timeline"][3]["actor"] == "worker"
+    tree.audit()
+
+
+def test_details_after_an_approval_take_it_back(tree: Tree) -> None:
+    """Whoever names another account cannot use an approval that was given for the first."""
+    shop = other_shop(tree, "MCH-DIVERTED")
+    tree.told("books", "set", "MCH-DIVERTED", "threshold=0")
+    checker, _ = second_key(tree, "MCH-DIVERTED")
+    card = shop.take_payment(method="sbx_card")
+    claim = shop.post(f"/payments/{card}/refund", {})["refundId"]
+    checker.post(f"/claims/{claim}/approve", {}, 200)
+    details = {"rail": "spei", "holderName": "Somebody", "account": "999180000000100177"}
+    given = shop.post(f"/claims/{claim}/payer-details", details, 200)
+    assert given["approval"] == {"required": True, "by": None, "at": None}
+    assert given["pendingReason"] == "awaiting_approval"
+    again = checker.post(f"/claims/{claim}/approve", {}, 200)
+    assert again["pendingReason"] == "awaiting_funds"
+
+
 def test_rejecting_needs_a_reason_and_frees_the_payment(tree: Tree, strict: Shop) -> None:
     checker, _ = second_key(tree, "MCH-STRICT")
     payment = strict.take_payment()

@@ -22,8 +22,8 @@ HEAD: Final = """# The command line
 - `--json` prints JSON. Without it a terminal gets tables, anything else plain aligned lines.
 - Exit codes: 0 done, 1 it could not be done (a line says why, and one what to do next), 2 the
   command was not understood.
-- Commands that look at payments, claims, balances, events and webhooks, or refund, call the **HTTP
-  API**.
+- Commands that look at payments, claims, balances, events and webhooks, refund, or play in the
+  sandbox call the **HTTP API**.
   They find it by `--url` or `CLAWBACK_URL` and a key (`--key @FILE`, or better `CLAWBACK_KEY`),
   else by the `dev.json` of a running `clawback dev`: that of `--data DIR`, or of `./.clawback`.
   With `--live` they look at the live book of the demo merchant.
@@ -32,7 +32,8 @@ HEAD: Final = """# The command line
   the key to send it again with.
 """
 ON_THE_API: Final = (
-    "payments", "refunds", "claims", "balance", "events", "webhooks", "listen",
+    "payments", "refunds", "claims", "balance", "events", "webhooks", "listen", "trigger",
+    "clock", "faults",
 )  # fmt: skip
 
 

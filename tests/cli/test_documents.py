@@ -64,6 +64,24 @@ def test_the_tour_of_the_readme_works_as_typed(tree: Tree) -> None:
     assert "clean: the books balance" in said
 
 
+def test_the_guide_to_refunds_works_as_typed(tree: Tree, tmp_path: Path) -> None:
+    home = tree.data.parent
+    put_command(tmp_path / "bin")
+    typed = "\n".join(blocks("docs/guides/refunds.md", "bash"))
+    said = shell(typed, home, PATH=f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    assert "as it should be: who asks does not decide" in said
+    assert "/payer/bk_" in said
+    assert '"outcome":"created"' in said
+    assert "**************0177" not in said, "a table does not show accounts"
+    (result,) = home.glob("refunds.csv.result.csv")
+    assert result.read_text().count(",created,") == 2
+    checked = subprocess.run(
+        [sys.executable, "-m", "clawback", "audit", "--data", str(tree.data)],
+        env=environment(), cwd=home, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "clean: the books balance" in checked.stdout
+
+
 def test_the_guide_to_running_works_as_typed(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path / "server")
     server.start()
@@ -90,6 +108,19 @@ def test_the_guide_to_running_works_as_typed(tmp_path: Path) -> None:
     finally:
         server.stop()
     assert '{"ready":true}' in said
+    assert "clean: the books balance" in said
+
+
+def test_the_guide_to_the_sandbox_works_as_typed(tree: Tree, tmp_path: Path) -> None:
+    put_command(tmp_path / "bin")
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    typed = "\n".join(blocks("docs/guides/sandbox.md", "bash"))
+    said = shell(typed, tree.data.parent, PATH=path)
+    assert "chargeback-won-then-lost" in said
+    assert "kind chargeback, status released, resolution lost" in said
+    assert '"claimStatus":"rejected"' in said.replace(" ", "")
+    assert "offsetSeconds" in said
+    assert "timeout_after_effect, none" in said
     assert "clean: the books balance" in said
 
 

@@ -190,16 +190,18 @@ SQUAWK = {
     "prefer-robust-stmts": "a file is one transaction with its record: it is never half applied",
     "require-lock-timeout": "the runner sets it for every file",
     "require-statement-timeout": "a migration takes as long as it takes; its locks are bounded",
+    "prefer-text-field": "a length is checked as it is read in, for a tenth of what a CHECK costs",
     "prefer-bigint-over-int": "what is no money has a CHECK that bounds it; money is bigint",
 }
 BIN = Path(sys.executable).parent
 SQUAWK_PROGRAM = shutil.which("squawk", path=BIN) or shutil.which("squawk")
 
 
-def squawk(*paths: Path) -> subprocess.CompletedProcess[str]:
+def squawk(*paths: Path, alone: bool = False) -> subprocess.CompletedProcess[str]:
+    """`alone`: files whose statements run one by one, without a transaction around them."""
     rules = [f"--exclude={rule}" for rule in SQUAWK]
     assert SQUAWK_PROGRAM is not None
-    given = ("--pg-version=15.0", "--assume-in-transaction")  # as the runner has it
+    given = ["--pg-version=15.0"] + ([] if alone else ["--assume-in-transaction"])
     command = [SQUAWK_PROGRAM, *given, *rules, *map(str, paths)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -208,8 +210,10 @@ def squawk(*paths: Path) -> subprocess.CompletedProcess[str]:
 def test_no_file_harms_a_database_in_use(tmp_path: Path) -> None:
     """The first file is left out: it fills an empty database, where nobody waits."""
     found = sorted((ROOT / "clawback/db/migrations").glob("*.sql"))[1:]
-    done = squawk(*found)
-    assert done.returncode == 0, done.stdout
+    alone = [file for file in found if file.read_text().startswith(migrate.OUTSIDE)]
+    for files, is_alone in (([one for one in found if one not in alone], False), (alone, True)):
+        done = squawk(*files, alone=is_alone)
+        assert done.returncode == 0, done.stdout
     harmful = tmp_path / "harmful.sql"
     harmful.write_text("ALTER TABLE payments ALTER COLUMN version TYPE bigint;\n")
     assert "changing-column-type" in squawk(harmful).stdout  # the control

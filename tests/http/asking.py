@@ -30,7 +30,7 @@ STATUS: Final = {
     "multiple_refunds_not_supported": 422, "payment_method_unavailable": 422,
     "key_limit_exceeded": 403, "webhook_url_refused": 422, "webhook_limit_reached": 422,
     "self_approval": 403, "invalid_csv": 400, "batch_refused": 422,
-    "commit_token_invalid": 422,
+    "commit_token_invalid": 422, "payer_details_invalid": 422,
 }  # fmt: skip
 """Every code that the calls built so far can answer on purpose, and its status."""
 
@@ -40,7 +40,6 @@ ELSEWHERE: Final = {
     "payment_disputed": "disputes are not built yet",
     "evidence_closed": "disputes are not built yet",
     "evidence_invalid": "disputes are not built yet",
-    "payer_details_invalid": "payer details are not built yet",
     "refund_not_supported": "every sandbox method can pay back",
     "missing_required_fields": "no sandbox method asks for a buyer's field",
     "amount_out_of_range": "the sandbox methods take what every payment takes",
@@ -65,6 +64,7 @@ DETAILS: Final[Mapping[str, set[str]]] = {
     "claim_in_flight": {"attemptId"},
     "invalid_csv": {"line"},
     "batch_refused": {"rows"},
+    "payer_details_invalid": {"fields"},
     "simulate_not_possible": {"action", "status", "allowed"},
     "body_too_large": {"limit"},
     "uri_too_long": {"limit"},

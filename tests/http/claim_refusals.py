@@ -18,6 +18,15 @@ def decisions() -> Iterator[Row]:
     yield Row("approve before the details", ask, "claim_transition_invalid", None, waits)
     ask = post("/claims/{waiting}/reject", '{"reason":"x"}')
     yield Row("reject what one asked for", ask, "self_approval")
+    body = '{"rail":"spei","holderName":"A","account":"999180000000100178"}'
+    says = {"fields": [{"field": "account", "rule": "check_digit"}]}
+    ask = post("/claims/{waiting}/payer-details", body)
+    yield Row("a wrong CLABE", ask, "payer_details_invalid", None, says)
+    ask = post("/claims/{released}/payer-details", body)
+    yield Row("details of what is out", ask, "claim_transition_invalid", None, as_is)
+    for body, code in (("{}", "missing_field"), ('{"rail":"wire"}', "invalid_field")):
+        ask = post("/claims/{waiting}/payer-details", body)
+        yield Row(f"payer details {body}", ask, code, "rail")
     for body, code in (("{}", "missing_field"), ('{"reason":1}', "invalid_field")):
         yield Row(f"reject {body}", post("/claims/{waiting}/reject", body), code, "reason")
 

@@ -70,6 +70,13 @@ sandbox:use DELETE /sandbox/faults
 BODIES: Final[dict[str, dict[str, Any]]] = {
     "POST /payments/{id}/refund": {"amount": 1},
     "POST /payments/{id}/simulate": {"action": "processing"},
+    "POST /claims/{id}/reject": {"reason": "no"},
+    "POST /webhooks/{id}/replay": {"since": "2026-01-01T00:00:00Z"},
+    "POST /claims/{id}/payer-details": {
+        "rail": "spei",
+        "holderName": "A B",
+        "account": "999180000000100177",
+    },
 }
 """What is sent; `{}` for every other call with a body."""
 OWN: Final = {
@@ -77,6 +84,9 @@ OWN: Final = {
     "POST /payments/{id}/refund": (409, "payment_not_refundable"),
     "POST /payments/{id}/simulate": (409, "simulate_not_possible"),
     "POST /claims/{id}/cancel": (409, "claim_transition_invalid"),
+    "POST /claims/{id}/approve": (409, "claim_transition_invalid"),
+    "POST /claims/{id}/reject": (409, "claim_transition_invalid"),
+    "POST /claims/{id}/payer-details": (409, "claim_transition_invalid"),
 }
 """What a permitted call answers on an own, failed payment and an own, canceled claim."""
 VARIES: Final = {"date", "request-id", "ratelimit-remaining", "ratelimit-reset"}
@@ -90,6 +100,10 @@ _DROP: Final = "DELETE FROM {table} WHERE {id} = $1"
 _ADDRESSES: Final = (f"127.8.{high}.{low}" for high in range(250) for low in range(1, 250))
 
 
+Ids = tuple[str, str, str]
+"""A payment, a claim and a webhook endpoint."""
+
+
 class Key(NamedTuple):
     """A key, and what it is by its making."""
 
@@ -101,10 +115,10 @@ class Key(NamedTuple):
 
 
 class Things(NamedTuple):
-    """The keys, and a payment and a claim of each relation, by mode of the key that asks."""
+    """The keys, and a payment, a claim and an endpoint of each relation, by mode of the key."""
 
     keys: tuple[Key, ...]
-    objects: dict[tuple[str, str], tuple[str, str]]
+    objects: dict[tuple[str, str], Ids]
 
 
 def calls_of(table: str) -> list[tuple[str, str]]:
@@ -116,12 +130,12 @@ def calls_of(table: str) -> list[tuple[str, str]]:
 def things(served: Tree) -> Iterator[Things]:
     own, foreign = other_shop(served, MERCHANT), other_shop(served, "MCH-MATRIX-B")
     mine, theirs = _objects(own), _objects(foreign)
-    live = mine[0][:4] + "0" + mine[0][5:], mine[1][:4] + "0" + mine[1][5:]
+    live = mine[0][:4] + "0" + mine[0][5:], mine[1][:4] + "0" + mine[1][5:], "wh_0"
     dsn = served.dev["databaseUrl"]
     keys = asyncio.run(_keys(dsn))
     tables = {"payments": "payment_id", "claims": "claim_id"}
     with Database(dsn) as database:
-        for (table, column), old, new in zip(tables.items(), mine, live, strict=True):
+        for (table, column), old, new in zip(tables.items(), mine[:2], live[:2], strict=True):
             # A live book has no call yet that fills it: its rows are copies, for this test only.
             database.execute(_COPY.format(table=table, id=column), old, new, MERCHANT)
         yield Things(
@@ -131,15 +145,16 @@ def things(served: Tree) -> Iterator[Things]:
                 ("live", "own"): live, ("live", "foreign"): theirs, ("live", "other mode"): mine,
             },
         )  # fmt: skip
-        for (table, column), name in zip(tables.items(), live, strict=True):
+        for (table, column), name in zip(tables.items(), live[:2], strict=True):
             database.execute(_DROP.format(table=table, id=column), name)
 
 
-def _objects(shop: Shop) -> tuple[str, str]:
-    """A payment that failed and a claim that was canceled: nothing is allowed on them."""
+def _objects(shop: Shop) -> Ids:
+    """A payment that failed, a claim that was canceled, both done with, and an inbox."""
+    inbox = str(shop.post("/webhooks", {"events": ["*"]})["id"])
     claim = shop.post(f"/payments/{shop.take_payment(method='sbx_oxxo')}/refund", {"amount": 1})
     shop.post(f"/claims/{claim['refundId']}/cancel", {}, 200)
-    return shop.take_payment(action="failed"), str(claim["refundId"])
+    return shop.take_payment(action="failed"), str(claim["refundId"]), inbox
 
 
 async def _keys(dsn: str) -> tuple[Key, ...]:
@@ -178,7 +193,8 @@ def expected(scope: str, call: str, key: Key, relation: str) -> tuple[int, str |
         return 403, "sandbox_only"
     if "{id}" in call and relation != "own":
         return 404, "not_found"
-    return OWN.get(call) or ((200, None) if call.startswith("GET ") else None)
+    is_plain_read = call.startswith("GET ") and "/webhooks/{id}" not in call  # which is deleted
+    return OWN.get(call) or ((200, None) if is_plain_read else None)
 
 
 def served_calls(tree: Tree) -> set[str]:
@@ -188,9 +204,11 @@ def served_calls(tree: Tree) -> set[str]:
     return found - {"POST /providers/{provider}/webhooks"}
 
 
-def ask(tree: Tree, line: Line, call: str, key: Key, ids: tuple[str, str]) -> Reply:
+def ask(tree: Tree, line: Line, call: str, key: Key, ids: Ids) -> Reply:
     method, path = call.split(" ")
-    path = path.replace("{id}", ids[1] if path.startswith("/claims") else ids[0])
+    for kind, name in zip(("/payments", "/claims", "/webhooks"), ids, strict=True):
+        if path.startswith(kind):
+            path = path.replace("{id}", name)
     path = path.replace("{evidenceId}", "evi_1").replace("{deliveryId}", "dlv_1")
     body = None if method in {"GET", "DELETE"} else _encoded(BODIES.get(call, {}))
     if not key.text:  # each from an address of its own: wrong keys slow an address down
@@ -227,8 +245,8 @@ def test_every_cell_is_the_contracts(served: Tree, things: Things) -> None:
 def test_foreign_absent_and_malformed_are_one_answer(served: Tree, things: Things) -> None:
     whole = next(key for key in things.keys if key.name == "secret test")
     ids = [things.objects["test", "foreign"], things.objects["test", "other mode"],
-           ("TXN-MP331BTF-R308", "CLM-MP331G7R-9F49"), ("x", "y"), ("CLM-MP331G7R-9F49",) * 2,
-           ("TXN-MP331BTF-R308",) * 2]  # fmt: skip
+           ("TXN-MP331BTF-R308", "CLM-MP331G7R-9F49", "wh_0"), ("x", "y", "z"),
+           ("CLM-MP331G7R-9F49",) * 3, ("TXN-MP331BTF-R308",) * 3]  # fmt: skip
     with Line(served.address) as line:
         for call in served_calls(served):
             if "{id}" in call:

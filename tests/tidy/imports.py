@@ -16,7 +16,7 @@ KERNEL: Final = frozenset({
     "clawback", "clock", "currencies", "errors", "ids", "logs", "money", "route", "seal",
     "settings", "signatures", "telemetry",
 })  # fmt: skip
-SLICES: Final = ("merchants", "balances", "payments", "claims", "webhooks")
+SLICES: Final = ("merchants", "balances", "payments", "claims", "webhooks", "simulation")
 """In order: each may import those before it, so claims know payments and never the reverse."""
 
 RANKS: Final = {

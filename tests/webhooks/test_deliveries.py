@@ -4,14 +4,17 @@ Every request that a receiver gets is verified by the public reference library.
 """
 
 import asyncio
+from functools import partial
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from tests.support.counts import count
 from tests.webhooks.stage import (
     SECRET,
     Got,
     Receiver,
+    Stage,
     answering,
     hanging,
     receiving,
@@ -106,3 +109,89 @@ async def test_a_hanging_receiver_does_not_delay_another(database: str) -> None:
                     break
                 await asyncio.sleep(0.02)
         await got(healthy, 40)
+
+
+async def _endless(_: Got) -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n" + b"x" * 200_000
+
+
+BAD_ANSWERS = {
+    "a redirect inside": (answering(last=status(302, "location: http://127.0.0.1:9/")), 302, None),
+    "an endless body": (_endless, None, "no_answer"),
+    "an error": (answering(last=status(503)), 503, None),
+    "not HTTP": (answering(last=b"SSH-2.0-OpenSSH_9.2\r\n"), None, "no_answer"),
+    "silence": (hanging, None, "no_answer"),
+    "an interim answer only": (answering(last=b"HTTP/1.1 102 X\r\n\r\n"), None, "no_answer"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ANSWERS)
+async def test_whatever_is_no_2xx_is_a_failed_try(database: str, name: str) -> None:
+    script, code, word = BAD_ANSWERS[name]
+    async with staged(database) as stage, receiving(script) as receiver:
+        async with stage.delivering(seconds=1):
+            endpoint = await stage.endpoint(receiver.url, "payment.created")
+            await stage.pay()
+            await stage.until_status(endpoint, "failed")
+            row = (await stage.deliveries(endpoint))[0]
+        assert (row["last_status_code"], row["last_error"]) == (code, word)
+        assert len(receiver.got) == 1
+
+
+GOOD_ANSWERS = {
+    "no content": b"HTTP/1.1 204 X\r\n\r\n",
+    "compressed": b"HTTP/1.1 200 X\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\nxx",
+    "chunked": b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "after an interim one": b"HTTP/1.1 103 X\r\n\r\nHTTP/1.1 202 X\r\ncontent-length: 0\r\n\r\n",
+    "of 60 KiB": b"HTTP/1.1 200 X\r\ncontent-length: 61440\r\n\r\n" + b"x" * 61_440,
+}
+
+
+@pytest.mark.parametrize("name", GOOD_ANSWERS)
+async def test_any_whole_2xx_is_success(database: str, name: str) -> None:
+    script = answering(last=GOOD_ANSWERS[name])
+    async with staged(database) as stage, receiving(script) as receiver, stage.delivering():
+        endpoint = await stage.endpoint(receiver.url)
+        await stage.pay()
+        await stage.until_status(endpoint, "succeeded")
+        assert len(receiver.got) == 2
+
+
+async def test_ten_thousand_queued_for_a_dead_endpoint_delay_no_other(database: str) -> None:
+    payments = count(500, 5_000)
+    async with staged(database) as stage, receiving(hanging) as dead, receiving() as healthy:
+        endpoint = await stage.endpoint(dead.url)
+        for _ in range(payments // 50):
+            await asyncio.gather(*(stage.pay() for _ in range(50)))
+        other = await stage.endpoint(healthy.url, "payment.created")
+        async with stage.delivering():
+            queued = 2 * payments
+            await stage.until("queued", lambda: _has(stage, endpoint, queued), 60)
+            for number in range(1, 21):
+                await stage.pay()
+                await stage.until("it", partial(_has_got, healthy, number), 2)
+            assert len(dead.got) <= 16
+        assert len(await stage.deliveries(other)) == 20
+
+
+async def _has(stage: Stage, endpoint: str, many: int) -> bool:
+    query = "SELECT count(*) AS n FROM deliveries WHERE endpoint_id = $1"
+    return int((await stage.look(query, endpoint))[0]["n"]) >= many
+
+
+async def _has_got(receiver: Receiver, many: int) -> bool:
+    return len(receiver.got) >= many
+
+
+async def test_a_stopped_worker_ends_what_it_began_and_notes_it(database: str) -> None:
+    async def slow(_: Got) -> bytes:
+        await asyncio.sleep(1)
+        return status(200)
+
+    async with staged(database) as stage, receiving(slow) as receiver:
+        async with stage.delivering():
+            endpoint = await stage.endpoint(receiver.url)
+            await stage.pay()
+            await got(receiver, 2)
+        rows = await stage.deliveries(endpoint)
+        assert [row["status"] for row in rows] == ["succeeded"] * 2

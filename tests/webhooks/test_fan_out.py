@@ -211,3 +211,23 @@ async def test_idle_deliveries_ask_little_of_the_database(database: str) -> None
         await egress.close()
         await connections.close()
     assert after - before < 4 * 30, "about five small queries four times a second"
+
+
+async def test_a_database_that_was_away_for_a_while_loses_nothing(database: str) -> None:
+    """Its connections are cut again and again while deliveries run."""
+    async with staged(database) as stage, receiving() as receiver, stage.delivering():
+        endpoint = await stage.endpoint(receiver.url)
+        cut = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ="
+            " 'deliveries' AND datname = current_database()"
+        )
+        killed = 0
+        for _ in range(5):
+            await stage.pay(4)
+            killed += len(await stage.look(cut))
+            await asyncio.sleep(0.2)
+        assert killed > 0, "the control: there were connections to cut"
+        await stage.until_status(endpoint, "succeeded")
+        await stage.until("all", lambda: _count(stage, endpoint, 40))
+        await stage.until_status(endpoint, "succeeded")
+    assert len({one.headers["webhook-id"] for one in receiver.got}) == 40

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from clawback.route import Kept
 from clawback.webhooks.model import Changed, ChangeEndpoint
+from tests.support.books import proved
 from tests.webhooks.stage import SECRET, Stage, answering, receiving, staged, status
 from tests.webhooks.test_deliveries import got, verify
 
@@ -47,6 +48,7 @@ async def test_410_switches_off_at_once_and_the_others_are_told(database: str) -
         await stage.pay()
         await got(deaf, 4)
         assert len(gone.got) == 1, "nothing more, not even the notice about itself"
+    await proved(database)
 
 
 async def test_five_days_without_success_switch_off(database: str) -> None:

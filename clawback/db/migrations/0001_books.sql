@@ -113,7 +113,7 @@ CREATE TABLE provider_accounts (
 
 CREATE TABLE heads (
     shard integer NOT NULL,
-    book_id text COLLATE "C" NOT NULL,
+    book_id varchar(32) COLLATE "C" NOT NULL,
     height bigint NOT NULL,
     hash text COLLATE "C" NOT NULL,
     event_number bigint NOT NULL,
@@ -125,11 +125,14 @@ CREATE TABLE heads (
     flat_fees_usd_e4 bigint NOT NULL,
     dispute_fees_usd_e4 bigint NOT NULL,
     returned_usd_e4 bigint NOT NULL,
+    clock_target_seconds bigint,
     CONSTRAINT heads_pkey PRIMARY KEY (shard, book_id),
-    CONSTRAINT heads_book_length CHECK (length(book_id) <= 32),
     CONSTRAINT heads_numbers CHECK (height >= 0 AND event_number >= 0 AND waiting >= 0),
     CONSTRAINT heads_clock CHECK (clock_offset_seconds BETWEEN 0 AND 63072000),
-    CONSTRAINT heads_hash CHECK (length(hash) = 64)
+    CONSTRAINT heads_clock_target CHECK (
+        clock_target_seconds BETWEEN clock_offset_seconds AND 63072000
+    ),
+    CONSTRAINT heads_hash CHECK (octet_length(hash) = 64)
 ) WITH (fillfactor = 50);
 
 CREATE TABLE accounts (
@@ -288,6 +291,9 @@ CREATE TABLE claims (
     updated_at timestamptz NOT NULL,
     resolved_at timestamptz,
     released_at timestamptz,
+    requested_principal varchar(160),
+    approved_principal varchar(160),
+    warned_until timestamptz,
     CONSTRAINT claims_pkey PRIMARY KEY (shard, claim_id),
     CONSTRAINT claims_kind CHECK (kind IN ('user_dispute', 'inquiry', 'chargeback', 'med')),
     CONSTRAINT claims_status CHECK (
@@ -310,7 +316,13 @@ CREATE TABLE claims (
         amount_minor BETWEEN 1 AND 1000000000000000 AND amount_usd_e4 >= 0
         AND claimed_before_minor >= 0 AND claimed_before_usd_e4 >= 0
         AND claimed_share_minor >= 0 AND forced_share_minor >= 0
-        AND claimed_share_minor + forced_share_minor IN (0, amount_minor)
+        AND claimed_share_minor + forced_share_minor <= amount_minor
+        AND (
+            kind <> 'user_dispute'
+            OR claimed_share_minor + forced_share_minor IN (0, amount_minor)
+        )
+        AND (kind = 'user_dispute' OR claimed_share_minor = 0)
+        AND (kind <> 'inquiry' OR forced_share_minor = 0)
     ),
     CONSTRAINT claims_excess CHECK (
         excess_minor BETWEEN 0 AND amount_minor AND excess_usd_e4 BETWEEN 0 AND amount_usd_e4
@@ -339,13 +351,22 @@ CREATE TABLE claims (
     CONSTRAINT claims_provider_state CHECK (
         provider_state IN ('calling', 'accepted', 'unknown', 'unavailable')
     ),
-    CONSTRAINT claims_self_approval CHECK (approved_by <> requested_by)
+    CONSTRAINT claims_self_approval CHECK (approved_by <> requested_by),
+    CONSTRAINT claims_two_principals CHECK (
+        coalesce(approved_principal, approved_by) <> coalesce(requested_principal, requested_by)
+    )
 ) WITH (fillfactor = 80);
 CREATE INDEX claims_list_idx ON claims (shard, book_id, created_at, claim_id);
 CREATE INDEX claims_payment_idx ON claims (shard, payment_id);
 CREATE INDEX claims_due_idx ON claims (shard, book_id, due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX claims_waiting_idx ON claims
-(shard, book_id, refund_deadline_at, created_at, claim_id) WHERE missing_usd_e4 > 0;
+-- One claim for each case of a network; refunds have no part in this index.
+CREATE UNIQUE INDEX claims_case_key ON claims
+(shard, payment_id, kind, provider_reference) WHERE kind <> 'user_dispute';
+-- Waiting claims are served by their earliest deadline, whichever it is.
+CREATE INDEX claims_waiting_idx ON claims (
+    shard, book_id, least(refund_deadline_at, payer_details_due_at, evidence_due_at), created_at,
+    claim_id
+) WHERE missing_usd_e4 > 0;
 
 CREATE TABLE entries (
     shard integer NOT NULL,
@@ -456,12 +477,16 @@ CREATE TABLE attempts (
     ended_at timestamptz,
     CONSTRAINT attempts_pkey PRIMARY KEY (shard, claim_id, number),
     CONSTRAINT attempts_reference_key UNIQUE (shard, provider, provider_account, reference, number),
-    CONSTRAINT attempts_operation CHECK (operation IN ('refund', 'lookup')),
+    CONSTRAINT attempts_operation CHECK (
+        operation IN ('refund', 'lookup', 'evidence', 'accept')
+    ),
     CONSTRAINT attempts_outcome CHECK (
         outcome IN ('accepted', 'settled', 'declined', 'unavailable', 'unknown')
         AND (outcome IS NULL) = (ended_at IS NULL)
     ),
-    CONSTRAINT attempts_proof CHECK (generation = 0 OR proof IS NOT NULL),
+    CONSTRAINT attempts_proof CHECK (
+        generation = 0 OR proof IS NOT NULL OR operation IN ('evidence', 'accept', 'lookup')
+    ),
     CONSTRAINT attempts_numbers CHECK (number >= 1 AND generation >= 0 AND amount_minor > 0)
 );
 
@@ -484,10 +509,12 @@ CREATE TABLE facts (
     effective_at timestamptz,
     received_at timestamptz NOT NULL,
     applied_at timestamptz,
+    notice text,
     CONSTRAINT facts_pkey PRIMARY KEY (shard, fact_id),
     CONSTRAINT facts_event_key UNIQUE (shard, provider, provider_account, event_key),
     CONSTRAINT facts_source CHECK (source IN ('call', 'lookup', 'notice', 'review')),
-    CONSTRAINT facts_matched CHECK (applied_at IS NULL OR book_id IS NOT NULL)
+    CONSTRAINT facts_matched CHECK (applied_at IS NULL OR book_id IS NOT NULL),
+    CONSTRAINT facts_notice_length CHECK (octet_length(notice) <= 8192)
 );
 CREATE INDEX facts_object_idx ON facts (shard, object_id);
 CREATE INDEX facts_unapplied_idx ON facts (shard, received_at) WHERE applied_at IS NULL;
@@ -518,4 +545,10 @@ FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO clawback_app;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO clawback_app;
-GRANT INSERT, UPDATE ON merchants, shops, books, api_keys, provider_accounts TO clawback_app;
+GRANT INSERT ON merchants, shops, books, api_keys, provider_accounts TO clawback_app;
+GRANT UPDATE (
+    approval_threshold_usd_e4, require_idempotency_key, idempotency_hours, reserve_percent_e4,
+    reserve_days, settle_hours, credit_line_usd_e4, dispute_fee_usd_e4, fees
+) ON books TO clawback_app;
+GRANT UPDATE (rate_per_second, burst, owner, revoked_at, last_used_at) ON api_keys TO clawback_app;
+GRANT UPDATE (sealed_secret, sealed_notice_secret) ON provider_accounts TO clawback_app;

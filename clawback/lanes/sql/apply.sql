@@ -60,11 +60,13 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT k.ctid AS place FROM payments AS k
                 WHERE k.shard = p_shard
-                    AND k.payment_id = r.payment_id
-                OFFSET 0
+                    AND k.payment_id >= r.payment_id AND k.payment_id <= r.payment_id
+                    AND k.book_id = r.book_id
+                ORDER BY k.payment_id
+                LIMIT 1
             ) AS o
         ) AS n
-        WHERE p.ctid = n.place AND p.book_id = n.book_id;
+        WHERE p.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
         IF written IS DISTINCT FROM p_counts[6] THEN
             PERFORM lane_expect_rows_v1('payments', written, p_counts[6]);
@@ -133,11 +135,13 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT k.ctid AS place FROM claims AS k
                 WHERE k.shard = p_shard
-                    AND k.claim_id = r.claim_id
-                OFFSET 0
+                    AND k.claim_id >= r.claim_id AND k.claim_id <= r.claim_id
+                    AND k.book_id = r.book_id
+                ORDER BY k.claim_id
+                LIMIT 1
             ) AS o
         ) AS n
-        WHERE c.ctid = n.place AND c.book_id = n.book_id;
+        WHERE c.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
         IF written IS DISTINCT FROM p_counts[8] THEN
             PERFORM lane_expect_rows_v1('claims', written, p_counts[8]);

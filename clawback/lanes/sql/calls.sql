@@ -67,11 +67,13 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT k.ctid AS place FROM payments AS k
                 WHERE k.shard = p_shard
-                    AND k.payment_id = r.payment_id
-                OFFSET 0
+                    AND k.payment_id >= r.payment_id AND k.payment_id <= r.payment_id
+                    AND k.book_id = r.book_id
+                ORDER BY k.payment_id
+                LIMIT 1
             ) AS o
         ) AS n
-        WHERE p.ctid = n.place AND p.book_id = n.book_id;
+        WHERE p.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
         IF written IS DISTINCT FROM p_counts[5] THEN
             PERFORM lane_expect_rows_v1('payments', written, p_counts[5]);
@@ -148,12 +150,13 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT k.ctid AS place FROM attempts AS k
                 WHERE k.shard = p_shard
-                    AND k.claim_id = r.claim_id
-                    AND k.number = r.number
-                OFFSET 0
+                    AND k.claim_id >= r.claim_id AND k.claim_id <= r.claim_id
+                    AND k.number = r.number AND k.book_id = r.book_id
+                ORDER BY k.claim_id
+                LIMIT 1
             ) AS o
         ) AS n
-        WHERE t.ctid = n.place AND t.book_id = n.book_id;
+        WHERE t.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
         IF written IS DISTINCT FROM p_counts[15] THEN
             PERFORM lane_expect_rows_v1('attempts', written, p_counts[15]);
@@ -216,11 +219,11 @@ BEGIN
         UPDATE heads AS h SET (
             height, hash, event_number, clock_offset_seconds, waiting, top_up_due,
             gross_volume_usd_e4, platform_fees_usd_e4, flat_fees_usd_e4, dispute_fees_usd_e4,
-            returned_usd_e4
+            returned_usd_e4, clock_target_seconds
         ) = ROW (
             n.height, n.hash, n.event_number, n.clock_offset_seconds, n.waiting, n.top_up_due,
             n.gross_volume_usd_e4, n.platform_fees_usd_e4, n.flat_fees_usd_e4,
-            n.dispute_fees_usd_e4, n.returned_usd_e4
+            n.dispute_fees_usd_e4, n.returned_usd_e4, n.clock_target_seconds
         )
         FROM (
             SELECT r.*, o.place
@@ -282,9 +285,36 @@ AS $$
     INSERT INTO facts
     SELECT p_shard, r.fact_id, r.book_id, r.provider, r.provider_account, r.source, r.event_key,
         r.type, r.reference, r.object_id, r.amount_minor, r.currency, r.provider_reference,
-        r.rail_reference, r.reason, r.effective_at, r.received_at, r.applied_at
+        r.rail_reference, r.reason, r.effective_at, r.received_at, r.applied_at, r.notice
     FROM json_populate_record(NULL::facts, p_fact) AS r
     ON CONFLICT ON CONSTRAINT facts_event_key DO NOTHING;
 $$;
 REVOKE ALL ON FUNCTION lane_keep_fact_v1 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION lane_keep_fact_v1 TO clawback_app;
+
+-- Payer details sealed anew, where they still are what was opened. Their books' head rows are
+-- locked as by a batch, so that no lane writes back what it loaded before.
+CREATE OR REPLACE FUNCTION lane_reseal_payer_details_v1(
+    p_shard integer, p_claims text[], p_known text[], p_sealed text[]
+)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM heads AS h
+    WHERE h.shard = p_shard AND h.book_id IN (
+        SELECT c.book_id FROM claims AS c
+        WHERE c.shard = p_shard AND c.claim_id = ANY (p_claims)
+    )
+    ORDER BY h.book_id
+    FOR UPDATE;
+    UPDATE claims AS c
+    SET payer_details = jsonb_set(c.payer_details::jsonb, '{sealed}', to_jsonb(n.sealed))::json
+    FROM unnest(p_claims, p_known, p_sealed) AS n (claim_id, known, sealed)
+    WHERE c.shard = p_shard AND c.claim_id = n.claim_id
+        AND c.payer_details ->> 'sealed' = n.known;
+END
+$$;
+REVOKE ALL ON FUNCTION lane_reseal_payer_details_v1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lane_reseal_payer_details_v1 TO clawback_app;

@@ -1,7 +1,8 @@
 -- The head rows are locked first, in key order, by a statement of their own: what follows is read
 -- by a later statement and so sees everything that was committed while we waited. VOLATILE for
 -- the same reason: each statement gets a fresh snapshot. Every access is by key, whatever the
--- statistics say: on a table that has just grown the planner would otherwise read all of it.
+-- statistics say: on a table that has just grown the planner would otherwise read all of it. The
+-- first row from a key on, up to that key, is its own: asked for so, no other index can be meant.
 
 CREATE OR REPLACE FUNCTION lane_load_v1(
     p_shard integer,
@@ -49,8 +50,10 @@ BEGIN
             FROM unnest(p_payments) AS wanted (payment_id)
             CROSS JOIN LATERAL (
                 SELECT k.* FROM payments AS k
-                WHERE k.shard = p_shard AND k.payment_id = wanted.payment_id
-                OFFSET 0
+                WHERE k.shard = p_shard
+                    AND k.payment_id >= wanted.payment_id AND k.payment_id <= wanted.payment_id
+                ORDER BY k.payment_id
+                LIMIT 1
             ) AS p
         ) END,
         'claims', CASE WHEN p_claims <> '{}' THEN (
@@ -58,8 +61,10 @@ BEGIN
             FROM unnest(p_claims) AS wanted (claim_id)
             CROSS JOIN LATERAL (
                 SELECT k.* FROM claims AS k
-                WHERE k.shard = p_shard AND k.claim_id = wanted.claim_id
-                OFFSET 0
+                WHERE k.shard = p_shard
+                    AND k.claim_id >= wanted.claim_id AND k.claim_id <= wanted.claim_id
+                ORDER BY k.claim_id
+                LIMIT 1
             ) AS c
         ) END,
         'claims_of', CASE WHEN p_claims_of <> '{}' THEN (

@@ -1,6 +1,8 @@
 -- Webhooks. The first two functions belong to the lanes' batches, but only to those that change an
 -- endpoint: a refund's batch never calls them. The others are the worker's, each a transaction of
--- its own that no lane waits for: fan out, lease, note, replay, sweep. Every access is by key.
+-- its own that no lane waits for: fan out, lease, note, replay, sweep. Every access is by key,
+-- whatever the statistics say: events are asked for in the order of their numbers, which only their
+-- primary key has ready.
 
 CREATE OR REPLACE FUNCTION lane_load_endpoints_v1(
     p_shard integer, p_books text[], p_endpoints text[], p_numbers bigint[]
@@ -130,9 +132,14 @@ BEGIN
     ) THEN
         upto := least(upto, first_after + p_limit);
         PERFORM lane_expect_rows_v1('events', (
-            SELECT count(*) FROM events AS v
-            WHERE v.shard = p_shard AND v.book_id = p_book_id
-                AND v.number > first_after AND v.number <= upto
+            SELECT count(*)
+            FROM (
+                SELECT FROM events AS v
+                WHERE v.shard = p_shard AND v.book_id = p_book_id
+                    AND v.number > first_after AND v.number <= upto
+                ORDER BY v.number
+                LIMIT p_limit
+            ) AS found
         ), upto - first_after);
 
         INSERT INTO deliveries (
@@ -140,12 +147,17 @@ BEGIN
             created_at
         )
         SELECT p_shard, p.endpoint_id, v.number, p_book_id, 'pending', 0, 0, book_now, book_now
-        FROM events AS v
-        INNER JOIN endpoints AS p ON p.shard = v.shard AND p.book_id = v.book_id
-        WHERE v.shard = p_shard AND v.book_id = p_book_id
-            AND v.number > first_after AND v.number <= upto
-            AND p.active AND v.number > p.from_number AND v.object_id <> p.endpoint_id
-            AND p.events && ARRAY['*', v.type, split_part(v.type, '.', 1) || '.*']
+        FROM (
+            SELECT e.number, e.type, e.object_id
+            FROM events AS e
+            WHERE e.shard = p_shard AND e.book_id = p_book_id
+                AND e.number > first_after AND e.number <= upto
+            ORDER BY e.number
+            LIMIT p_limit
+        ) AS v
+        INNER JOIN endpoints AS p ON p.shard = p_shard AND p.book_id = p_book_id
+        WHERE p.active AND v.number > p.from_number AND v.object_id <> p.endpoint_id
+            AND p.events && ARRAY['*', v.type::text, split_part(v.type, '.', 1) || '.*']
         ON CONFLICT ON CONSTRAINT deliveries_pkey DO NOTHING;
     END IF;
 
@@ -159,7 +171,8 @@ GRANT EXECUTE ON FUNCTION lane_fan_out_v1 TO clawback_app;
 
 -- Takes due deliveries of these endpoints, as many of each as it has room for, and counts the
 -- attempt before it is made. Until the lease is over nobody else takes them, and an outcome is
--- noted only for the attempt that the row still counts as its last.
+-- noted only for the attempt that the row still counts as its last. The first event from a number
+-- on is the one of that number: asked for so, no plan can go another way than the primary key.
 CREATE OR REPLACE FUNCTION lane_lease_deliveries_v1(
     p_shard integer,
     p_endpoints text[],
@@ -178,13 +191,13 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
     WITH due AS MATERIALIZED (
-        SELECT d.endpoint_id, d.event_number
+        SELECT d.place
         FROM unnest(p_endpoints, p_rooms) AS wanted (endpoint_id, room)
         INNER JOIN endpoints AS p
             ON p.shard = p_shard AND p.endpoint_id = wanted.endpoint_id AND p.active
         INNER JOIN heads AS h ON h.shard = p.shard AND h.book_id = p.book_id
         CROSS JOIN LATERAL (
-            SELECT q.endpoint_id, q.event_number
+            SELECT q.ctid AS place
             FROM deliveries AS q
             WHERE q.shard = p_shard AND q.endpoint_id = p.endpoint_id
                 AND q.next_attempt_at
@@ -197,8 +210,7 @@ AS $$
     ), leased AS (
         UPDATE deliveries AS d SET attempts = d.attempts + 1, lease_until = p_lease_until
         FROM due
-        WHERE d.shard = p_shard AND d.endpoint_id = due.endpoint_id
-            AND d.event_number = due.event_number
+        WHERE d.ctid = due.place
         RETURNING d.endpoint_id, d.event_number, d.attempts, d.tries, d.book_id
     )
     SELECT l.endpoint_id, l.event_number, l.attempts, l.tries, l.book_id, b.merchant_id,
@@ -206,8 +218,13 @@ AS $$
         CASE WHEN p.previous_until > p_real_now THEN p.sealed_previous END, v.event_id, v.body
     FROM leased AS l
     INNER JOIN endpoints AS p ON p.shard = p_shard AND p.endpoint_id = l.endpoint_id
-    INNER JOIN events AS v
-        ON v.shard = p_shard AND v.book_id = l.book_id AND v.number = l.event_number
+    CROSS JOIN LATERAL (
+        SELECT e.event_id, e.body
+        FROM events AS e
+        WHERE e.shard = p_shard AND e.book_id = l.book_id AND e.number >= l.event_number
+        ORDER BY e.number
+        LIMIT 1
+    ) AS v
     INNER JOIN books AS b ON b.book_id = l.book_id
     INNER JOIN merchants AS m ON m.merchant_id = b.merchant_id;
 $$;
@@ -229,7 +246,25 @@ AS $$
 DECLARE
     noted json;
 BEGIN
-    WITH changed AS (
+    WITH result AS MATERIALIZED (
+        SELECT r.*, n.book_now, k.place
+        FROM json_to_recordset(p_results) AS r (
+            endpoint_id text, event_number bigint, attempts integer, tries integer,
+            succeeded boolean, status_code integer, error text, wait_ms bigint, signature text,
+            signed_at timestamptz
+        )
+        CROSS JOIN LATERAL lane_book_now_v1(p_shard, r.endpoint_id, p_real_now) AS n
+        CROSS JOIN LATERAL (
+            SELECT d.ctid AS place FROM deliveries AS d
+            WHERE d.shard = p_shard AND d.endpoint_id = r.endpoint_id
+                AND d.event_number >= r.event_number AND d.event_number <= r.event_number
+                AND d.attempts = r.attempts AND d.tries = r.tries
+                AND d.status IN ('pending', 'failed')
+            ORDER BY d.event_number
+            LIMIT 1
+            FOR UPDATE
+        ) AS k
+    ), changed AS (
         UPDATE deliveries AS d SET
             status = CASE
                 WHEN r.succeeded THEN 'succeeded'
@@ -240,19 +275,13 @@ BEGIN
             last_status_code = r.status_code,
             last_error = r.error,
             next_attempt_at = CASE
-                WHEN NOT r.succeeded THEN n.book_now + r.wait_ms * interval '1 millisecond'
+                WHEN NOT r.succeeded THEN r.book_now + r.wait_ms * interval '1 millisecond'
             END,
-            succeeded_at = CASE WHEN r.succeeded THEN n.book_now ELSE d.succeeded_at END,
+            succeeded_at = CASE WHEN r.succeeded THEN r.book_now ELSE d.succeeded_at END,
             lease_until = NULL
-        FROM json_to_recordset(p_results) AS r (
-            endpoint_id text, event_number bigint, attempts integer, tries integer,
-            succeeded boolean, status_code integer, error text, wait_ms bigint, signature text,
-            signed_at timestamptz
-        ), LATERAL lane_book_now_v1(p_shard, r.endpoint_id, p_real_now) AS n (book_id, book_now)
-        WHERE d.shard = p_shard AND d.endpoint_id = r.endpoint_id
-            AND d.event_number = r.event_number AND d.attempts = r.attempts
-            AND d.tries = r.tries AND d.status IN ('pending', 'failed')
-        RETURNING d.endpoint_id, d.event_number, d.book_id, n.book_now, r.succeeded,
+        FROM result AS r
+        WHERE d.ctid = r.place
+        RETURNING d.endpoint_id, d.event_number, d.book_id, r.book_now, r.succeeded,
             r.signature, r.signed_at
     )
     SELECT json_agg(c ORDER BY c.endpoint_id, c.event_number) INTO noted FROM changed AS c;
@@ -266,11 +295,11 @@ GRANT EXECUTE ON FUNCTION lane_note_deliveries_v1 TO clawback_app;
 -- The clock of the book that an endpoint belongs to.
 CREATE OR REPLACE FUNCTION lane_book_now_v1(
     p_shard integer, p_endpoint_id text, p_real_now timestamptz
-) RETURNS TABLE (book_id text, book_now timestamptz)
+) RETURNS TABLE (book_now timestamptz)
 LANGUAGE sql STABLE
 SET search_path = public, pg_temp
 AS $$
-    SELECT p.book_id, p_real_now + h.clock_offset_seconds * interval '1 second'
+    SELECT p_real_now + h.clock_offset_seconds * interval '1 second'
     FROM endpoints AS p
     INNER JOIN heads AS h ON h.shard = p.shard AND h.book_id = p.book_id
     WHERE p.shard = p_shard AND p.endpoint_id = p_endpoint_id;
@@ -367,14 +396,19 @@ BEGIN
         created_at
     )
     SELECT p_shard, p.endpoint_id, v.number, v.book_id, 'pending', 0, 0, book_now, book_now
-    FROM endpoints AS p
-    INNER JOIN events AS v ON v.shard = p.shard AND v.book_id = p.book_id
-    WHERE p.shard = p_shard AND p.endpoint_id = wanted.endpoint_id AND p.removed_at IS NULL
-        AND v.number > wanted.position AND v.number <= upto
-        AND v.created_at >= wanted.since
+    FROM (
+        SELECT e.book_id, e.number, e.type, e.object_id, e.created_at
+        FROM events AS e
+        WHERE e.shard = p_shard AND e.book_id = wanted.book_id
+            AND e.number > wanted.position AND e.number <= upto
+        ORDER BY e.number
+        LIMIT p_limit
+    ) AS v
+    INNER JOIN endpoints AS p ON p.shard = p_shard AND p.endpoint_id = wanted.endpoint_id
+    WHERE p.removed_at IS NULL AND v.created_at >= wanted.since
         AND (wanted.until IS NULL OR v.created_at < wanted.until)
         AND v.object_id <> p.endpoint_id
-        AND p.events && ARRAY['*', v.type, split_part(v.type, '.', 1) || '.*']
+        AND p.events && ARRAY['*', v.type::text, split_part(v.type, '.', 1) || '.*']
     ON CONFLICT ON CONSTRAINT deliveries_pkey DO UPDATE SET
         status = 'pending', tries = 0, next_attempt_at = excluded.next_attempt_at,
         lease_until = NULL
@@ -406,7 +440,7 @@ DECLARE
 BEGIN
     DELETE FROM inbox AS i
     USING (
-        SELECT k.endpoint_id, k.event_number
+        SELECT k.ctid AS place
         FROM endpoints AS p
         INNER JOIN heads AS h ON h.shard = p.shard AND h.book_id = p.book_id
         INNER JOIN inbox AS k ON k.shard = p.shard AND k.endpoint_id = p.endpoint_id
@@ -415,19 +449,21 @@ BEGIN
             ELSE p_real_now + h.clock_offset_seconds * interval '1 second' - p_kept
         END
         LIMIT p_limit
+        FOR UPDATE OF k
     ) AS o
-    WHERE i.shard = p_shard AND i.endpoint_id = o.endpoint_id AND i.event_number = o.event_number;
+    WHERE i.ctid = o.place;
     GET DIAGNOSTICS old_messages = ROW_COUNT;
 
     DELETE FROM deliveries AS d
     USING (
-        SELECT k.endpoint_id, k.event_number
+        SELECT k.ctid AS place
         FROM endpoints AS p
         INNER JOIN deliveries AS k ON k.shard = p.shard AND k.endpoint_id = p.endpoint_id
         WHERE p.shard = p_shard AND p.removed_at IS NOT NULL
         LIMIT p_limit
+        FOR UPDATE OF k
     ) AS o
-    WHERE d.shard = p_shard AND d.endpoint_id = o.endpoint_id AND d.event_number = o.event_number;
+    WHERE d.ctid = o.place;
     GET DIAGNOSTICS old_deliveries = ROW_COUNT;
     RETURN old_messages + old_deliveries;
 END

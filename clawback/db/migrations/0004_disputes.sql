@@ -1,54 +1,12 @@
--- Inquiries, chargebacks and MEDs: what their claims, attempts and facts need besides, the evidence
--- against them, and an append-only trail of what people and keys did to claims.
+-- The evidence against inquiries, chargebacks and MEDs, and an append-only trail of what people and
+-- keys did to claims.
 
--- A network may grant a part: then the claim counts with that part only.
 ALTER TABLE claims
-ADD COLUMN warned_until timestamptz,
-ADD COLUMN excess_told boolean,
-DROP CONSTRAINT claims_amounts,
-ADD CONSTRAINT claims_amounts CHECK (
-    amount_minor BETWEEN 1 AND 1000000000000000 AND amount_usd_e4 >= 0
-    AND claimed_before_minor >= 0 AND claimed_before_usd_e4 >= 0
-    AND claimed_share_minor >= 0 AND forced_share_minor >= 0
-    AND claimed_share_minor + forced_share_minor <= amount_minor
-    AND (
-        kind <> 'user_dispute'
-        OR claimed_share_minor + forced_share_minor IN (0, amount_minor)
-    )
-    AND (kind = 'user_dispute' OR claimed_share_minor = 0)
-    AND (kind <> 'inquiry' OR forced_share_minor = 0)
-);
-
--- One claim for each case of a network; refunds have no part in this index.
-CREATE UNIQUE INDEX claims_case_key ON claims
-(shard, payment_id, kind, provider_reference) WHERE kind <> 'user_dispute';
+ADD COLUMN excess_told boolean;
 
 -- What a key accepted counts towards its day.
 CREATE INDEX claims_accepted_idx ON claims (shard, book_id, approved_at)
 WHERE kind <> 'user_dispute' AND approved_at IS NOT NULL;
-
--- Waiting claims are served by their earliest deadline, whichever it is.
-DROP INDEX claims_waiting_idx;
-CREATE INDEX claims_waiting_idx ON claims (
-    shard, book_id, least(refund_deadline_at, payer_details_due_at, evidence_due_at), created_at,
-    claim_id
-) WHERE missing_usd_e4 > 0;
-
--- What a network said of a case, whole: state is folded from all of it.
-ALTER TABLE facts
-ADD COLUMN notice text,
-ADD CONSTRAINT facts_notice_length CHECK (octet_length(notice) <= 8192);
-
--- Evidence and acceptance are sent once a round, under a reference of their own.
-ALTER TABLE attempts
-DROP CONSTRAINT attempts_operation,
-ADD CONSTRAINT attempts_operation CHECK (
-    operation IN ('refund', 'lookup', 'evidence', 'accept')
-),
-DROP CONSTRAINT attempts_proof,
-ADD CONSTRAINT attempts_proof CHECK (
-    generation = 0 OR proof IS NOT NULL OR operation IN ('evidence', 'accept', 'lookup')
-);
 
 -- Written by the lane functions only.
 

@@ -1,0 +1,1 @@
+"""What test keys may do besides: move the clock, script faults, make things happen to payments."""
