@@ -20,6 +20,7 @@ from clawback.claims import details as claims_details
 from clawback.claims import disputes as claims_disputes
 from clawback.claims import early as claims_early
 from clawback.claims import ending as claims_ending
+from clawback.claims import evidence as claims_evidence
 from clawback.claims import fold as claims_fold
 from clawback.claims import model as claims_model
 from clawback.claims import outside as claims_outside
@@ -68,6 +69,8 @@ RULES: Final = Rules(
         **claims_ending.DECIDE,
         **claims_fold.DECIDE,
         **claims_disputes.DECIDE,
+        **claims_outside.DECIDE,
+        **claims_evidence.DECIDE,
         **webhooks_model.DECIDE,
         **claims_decisions.DECIDE,
         **claims_details.DECIDE,

@@ -13,6 +13,37 @@ def check(world: World) -> None:
     _check_claims(world)
     _check_payments(world)
     _check_events(world)
+    _check_summary(world)
+
+
+def _check_summary(world: World) -> None:
+    """Contract, 9.1: the buckets less debt are what came in, less what went, plus what was lost."""
+    head = world.state.head
+    buckets = sum(
+        world.balance(name) for name in ("available", "pending", "frozen", "payable", "reserve")
+    )
+    fees = head.platform_fees_usd_e4 + head.flat_fees_usd_e4 + head.dispute_fees_usd_e4
+    assert world.balance("fees") == fees, "L3: the fee counters are the sums over their entries"
+    left = head.gross_volume_usd_e4 - fees - head.returned_usd_e4 - world.balance("loss")
+    assert buckets + world.balance("debt") == left, "9.1: netBalance"
+    gone = sum(claim.released_usd_e4 for claim in world.claims)
+    assert head.returned_usd_e4 == gone, "9.1: returned is what was released and not reversed"
+    lost = sum(
+        part
+        for claim in world.claims
+        for source, part in claim.sources
+        if source == "loss"
+        if claim.status in {"approved", "released"}
+    )
+    assert world.balance("loss") == -lost, "loss is what excess took and nobody gave back"
+    for currency in {payment.currency for payment in world.payments}:
+        if currency != "USD":
+            held = sum(
+                payment.captured_minor - payment.refunded_minor - payment.charged_back_minor
+                for payment in world.payments
+                if payment.currency == currency
+            )
+            assert world.balance("provider:sandbox", currency) == -held, "conserved, locally"
 
 
 def _check_books(world: World) -> None:
@@ -73,7 +104,14 @@ def _check_payments(world: World) -> None:
         if is_plain and is_full and len(mine) == len(counted) > 0:
             assert payment.claimed_usd_e4 == payment.amount_usd_e4, "L10: all parts add up"
         overlap = payment.claimed_minor + payment.forced_minor - payment.captured_minor
-        assert sum(c.excess_minor for c in counted) >= overlap, "8.4: what does not fit is excess"
+        excess = sum(c.excess_minor for c in counted)
+        assert excess >= overlap, "8.4: what does not fit is excess"
+        if any(c.excess_minor for c in counted if c.status == "pending"):
+            assert excess == max(0, overlap), "8.1: excess falls when there is room"
+        for claim in mine:
+            if claim.kind == "inquiry" and claim.status == "pending":
+                fits = min(claim.amount_minor, payment.remaining_minor)
+                assert claim.amount_minor - claim.excess_minor >= fits, "8.1: of an inquiry too"
         disputes_ = [c for c in mine if c.kind != "user_dispute" and c.is_open]
         newest = max(disputes_, key=lambda c: (c.created_at, c.claim_id), default=None)
         assert payment.open_dispute_id == (newest and newest.claim_id), "the newest open dispute"
@@ -119,5 +157,11 @@ def _check_events(world: World) -> None:
         name = subject.claim_id if isinstance(subject, Claim) else subject.payment_id
         if notice.version is not None:
             versions.setdefault(name, []).append(notice.version)
+    told = [
+        notice.subject.claim_id
+        for notice in world.notices
+        if notice.type == "claim.excess_recorded" and isinstance(notice.subject, Claim)
+    ]
+    assert len(set(told)) == len(told), "C3: an excess is announced once"
     for found in versions.values():
         assert found == list(range(1, len(found) + 1)), "E1: versions 1, 2, 3 …"

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypedDict, TypeVar, Unpack
 
+import msgspec
+
 from clawback.balances import model as balances
-from clawback.claims import decisions, details, disputes, ending, fold
+from clawback.claims import decisions, details, disputes, ending, evidence, fold, outside
 from clawback.claims import model as claims
 from clawback.errors import Refused
 from clawback.ids import BookId, ClaimId, PaymentId, ShopId
-from clawback.lanes.command import Command, Decided, NotLoaded
+from clawback.lanes.command import Command, Decided, NotLoaded, Reads
 from clawback.lanes.records import (
     Book,
     Claim,
@@ -37,6 +39,8 @@ DECIDE = {
     **ending.DECIDE,
     **fold.DECIDE,
     **disputes.DECIDE,
+    **outside.DECIDE,
+    **evidence.DECIDE,
     **decisions.DECIDE,
     **details.DECIDE,
 }
@@ -111,9 +115,7 @@ class World:
             try:
                 outcome = DECIDE[type(command)](draft, command, self.now)
             except NotLoaded as missing:
-                for actor, since in missing.reads.spent:
-                    self.state.spent.setdefault((actor, since), 0)
-                self.state.take(missing.reads)
+                self._load(missing.reads)
                 continue
             break
         if isinstance(outcome, Refused):
@@ -127,15 +129,20 @@ class World:
             self.run(following)
         return outcome
 
+    def _load(self, reads: Reads) -> None:
+        """What a lane would load is all here already, or was never made."""
+        for actor, since in reads.spent:
+            self.state.spent.setdefault((actor, since), 0)
+        self.state.evidence.fill((), self.state.book.book_id, reads.evidence_of)
+        self.state.take(reads)
+
     def look(self, see: Callable[[Draft], ResultT]) -> ResultT:
         """What a pure look sees; it changes nothing."""
         while True:
             try:
                 return see(self.state.draft(self.now))
             except NotLoaded as missing:
-                for actor, since in missing.reads.spent:
-                    self.state.spent.setdefault((actor, since), 0)
-                self.state.take(missing.reads)
+                self._load(missing.reads)
 
     def accepted(self, command: Command) -> Decided:
         """Run a command that must be accepted."""
@@ -260,8 +267,8 @@ class World:
     def dispute(
         self,
         payment: Payment,
-        status: port.DisputeStatus,
-        kind: port.DisputeKind = "chargeback",
+        status: str,
+        kind: str = "chargeback",
         **words: Unpack[Words],
     ) -> Claim | None:
         """The network says something of a case; the claim that it touched."""
@@ -274,8 +281,8 @@ class World:
     def touched(
         self,
         payment: Payment,
-        status: port.DisputeStatus,
-        kind: port.DisputeKind = "chargeback",
+        status: str,
+        kind: str = "chargeback",
         **words: Unpack[Words],
     ) -> Claim:
         """The same, of a case that must have its claim."""
@@ -283,11 +290,39 @@ class World:
         assert claim is not None, (status, kind, words)
         return claim
 
+    def refunded_outside(
+        self,
+        payment: Payment,
+        amount_minor: int,
+        status: str = "settled",
+        *,
+        name: str = "out_1",
+    ) -> Claim | None:
+        """The provider tells of a refund that it made by itself."""
+        number = self._number()
+        found = self.accepted(
+            outside.RecordOutsideRefund(
+                payment_id=payment.payment_id,
+                claim_id=ClaimId(f"CLM-MP331G7R-{number}"),
+                report=fold.Report(
+                    status=status,
+                    provider_reference=name,
+                    amount_minor=amount_minor,
+                    currency=payment.currency,
+                    at=self.now,
+                ),
+                fact=self.fact(f"ntc_{number}"),
+                actor="provider:sandbox",
+            )
+        ).response
+        assert found is None or isinstance(found, ending.Changed), found
+        return None if found is None else self.claim(found.claim.claim_id)
+
     def told(
         self,
         payment: Payment,
-        status: port.DisputeStatus,
-        kind: port.DisputeKind = "chargeback",
+        status: str,
+        kind: str = "chargeback",
         **words: Unpack[Words],
     ) -> disputes.RecordDispute:
         """What the network says of a case, as a command."""
@@ -300,9 +335,9 @@ class World:
             notice=port.DisputeNotice(
                 id=name,
                 case=words.get("case", "case_1"),
-                kind=kind,
+                kind=msgspec.convert(kind, port.DisputeKind),
                 charge_reference="TXNMP331BTFR3080001",
-                status=status,
+                status=msgspec.convert(status, port.DisputeStatus),
                 round=words.get("round", 1),
                 amount_minor=words.get("amount_minor", payment.amount_minor),
                 currency=words.get("currency", payment.currency),
@@ -352,6 +387,20 @@ class World:
                 report=self.said(claim, status),
                 fact_id=f"fct_{self._number()}",
                 real_now=self.now,
+                actor="provider:sandbox",
+            )
+        )
+        return self.claim(claim.claim_id)
+
+    def notice(self, claim: Claim, status: str, event: str | None = None) -> Claim:
+        """The provider tells by itself what became of a refund."""
+        name = event or f"ntc_{self._number()}"
+        fact = self.fact(name, f"refund.{status}", claim.claim_id)
+        self.accepted(
+            fold.RecordNotice(
+                claim_id=claim.claim_id,
+                fact=msgspec.structs.replace(fact, effective_at=self.now),
+                report=self.said(claim, status),
                 actor="provider:sandbox",
             )
         )

@@ -4,9 +4,10 @@ Pure. The claim is brought to where the case stands by the moves of its table, e
 several: what comes late or twice finds the claim there already, or implies what has not been said
 yet. A claim of a network's is never refused, neither for funds nor for the cap; only what can
 belong to no claim (an uncaptured payment, another currency, a verdict on a case whose demand is
-not known) waits among the facts until more is said.
+not known yet) waits among the facts until more is said.
 """
 
+import zlib
 from datetime import datetime
 from typing import Final, Self
 
@@ -32,15 +33,18 @@ from clawback.claims.standing import (
     Standing,
     chargeback_of,
     demanded,
+    read_notice,
     standing,
     told_of,
     told_text,
 )
+from clawback.clock import milliseconds
 from clawback.errors import NotFound, Refused
-from clawback.ids import ClaimId, Mint, PaymentId
+from clawback.ids import ClaimId, Mint, PaymentId, base36
 from clawback.lanes.command import Command, Decide, Decided, Reads
 from clawback.lanes.records import Claim, Fact, Payment
 from clawback.lanes.state import Draft
+from clawback.payments.model import FoldEarly
 from clawback.providers import port
 
 replace = msgspec.structs.replace
@@ -76,6 +80,14 @@ class RecordDispute(Command, frozen=True, kw_only=True):
         return replace(self, claim_id=mint.claim(unix_ms))
 
 
+class Opener(msgspec.Struct, frozen=True):
+    """Who speaks, the name of the claim that it may open, and of the fact that is new."""
+
+    claim_id: ClaimId
+    actor: str
+    fact_id: str | None = None
+
+
 def decide_record_dispute(
     draft: Draft,
     command: Command,
@@ -91,7 +103,8 @@ def decide_record_dispute(
         known = find_case(draft, payment.payment_id, notice.kind, notice.case)
         return Decided(response=None if known is None else Changed(known, (), ()))
     keep(draft, payment, notice, command.fact)
-    claim = fold_case(draft, payment, notice, command)
+    opener = Opener(command.claim_id, command.actor, command.fact.fact_id)
+    claim = fold_case(draft, payment, notice, opener)
     if claim is None:
         return Decided()
     response = changed(draft, claim)
@@ -129,7 +142,7 @@ def find_case(draft: Draft, payment_id: PaymentId, kind: str, case: str) -> Clai
 
 
 def fold_case(
-    draft: Draft, payment: Payment, notice: port.DisputeNotice, command: RecordDispute
+    draft: Draft, payment: Payment, notice: port.DisputeNotice, opener: Opener
 ) -> Claim | None:
     """Bring the claim of the case to where the case stands; None if there can be none yet."""
     if payment.captured_minor == 0:
@@ -144,14 +157,20 @@ def fold_case(
         amount_minor = claim.amount_minor
     found = standing(told, currency=payment.currency, amount_minor=amount_minor)
     if claim is not None and found is None:
-        return turns.put_in_review(draft, claim, "what was said fits no demand", command.actor)
+        return turns.put_in_review(draft, claim, "what was said fits no demand", opener.actor)
     assert found is not None, "an opening is always valid"
+    earlier = [one for one in told if one.fact.fact_id != opener.fact_id]
+    before = standing(earlier, currency=payment.currency, amount_minor=amount_minor)
+    if claim is not None and before is not None:
+        found = replace(found, round_before=before.notice.round)
+    elif opening is not None:
+        found = replace(found, round_before=opening.round)
     if found.notice.status == "escalated":
-        return _escalated(draft, payment, claim, opening, found, command)
+        return _escalated(draft, payment, claim, opening, found, opener)
     if claim is None:
         assert opening is not None, notice
-        claim = open_case(draft, payment, opening, command.claim_id, command.actor)
-    return _brought(draft, claim, found, command.actor)
+        claim = open_case(draft, payment, opening, opener.claim_id, opener.actor)
+    return _brought(draft, claim, found, opener.actor)
 
 
 def open_case(
@@ -207,12 +226,12 @@ def _brought(draft: Draft, claim: Claim, found: Standing, actor: str) -> Claim:
     notice = found.notice
     target, resolution = OUTCOME[notice.status]
     if target == PENDING:
-        claim = _another_round(draft, claim, notice, actor)
-    elif claim.resolution == OWN_END and notice.round <= claim.round:
+        claim = _another_round(draft, claim, found, actor)
+    elif claim.resolution == OWN_END and not found.is_new_round:
         pass
     else:
-        if notice.round > claim.round:
-            claim = _another_round(draft, claim, notice, actor)
+        if found.is_new_round:
+            claim = _another_round(draft, claim, found, actor)
         claim = _decided(draft, claim, notice, target, resolution or "", actor)
     claim = _with_words(draft, claim, notice)
     if found.doubt is not None:
@@ -245,10 +264,11 @@ def _with_words(draft: Draft, claim: Claim, notice: port.DisputeNotice) -> Claim
     return draft.put_claim(replace(claim, rail_reference=rail_reference))
 
 
-def _another_round(draft: Draft, claim: Claim, notice: port.DisputeNotice, actor: str) -> Claim:
+def _another_round(draft: Draft, claim: Claim, found: Standing, actor: str) -> Claim:
     """Row 17, if the case is in another round; what must have ended the one before is implied."""
+    notice = found.notice
     if claim.status in OPEN or claim.resolution == OWN_END:
-        if notice.round <= claim.round:
+        if not found.is_new_round:
             return claim
         if claim.status in OPEN:
             claim = ended(draft, claim, REJECTED, "won", actor, "implied by the next round")
@@ -270,13 +290,17 @@ def _decided(
     actor: str,
 ) -> Claim:
     """Rows 7, 8, 10, 12 and 15, with what each of them needs before it."""
-    if claim.status == target:
+    is_same = claim.resolution == resolution if target == CANCELED else True
+    if target == RELEASED:
+        is_same = claim.released_minor == notice.amount_minor
+    if claim.status == target and is_same:
         return claim
     if target in {RELEASED, REVERSED}:
-        granted = notice.amount_minor
-        claim = _lost(draft, claim, granted, actor)
+        if claim.status == target:  # of two grants the larger holds
+            claim = turns.reverse(draft, claim, actor, "another amount was granted")
+        claim = _lost(draft, claim, notice.amount_minor, actor)
         return turns.reverse(draft, claim, actor, notice.reason) if target == REVERSED else claim
-    if claim.status in {RELEASED, REVERSED} or (claim.status, target) == (REJECTED, CANCELED):
+    if claim.status in {RELEASED, REVERSED}:
         return claim
     if claim.status not in OPEN:
         claim = turns.reopen(draft, claim, actor, notice.round, notice.reason)
@@ -285,7 +309,7 @@ def _decided(
 
 def _lost(draft: Draft, claim: Claim, granted_minor: int, actor: str) -> Claim:
     """Decided for the payer: approved and released in this commit, whole or in part."""
-    if claim.status == RELEASED:
+    if claim.status == RELEASED:  # and reversed in the next step: what was granted stays so
         return claim
     if claim.status not in OPEN:
         supersede(draft, claim.payment_id, actor)
@@ -307,7 +331,7 @@ def _escalated(
     inquiry: Claim | None,
     opening: port.DisputeNotice | None,
     found: Standing,
-    command: RecordDispute,
+    opener: Opener,
 ) -> Claim:
     """Rows 12 and 2 in one commit: the inquiry becomes a chargeback, and the two name each other.
 
@@ -315,26 +339,54 @@ def _escalated(
     """
     fork = chargeback_of(found.notice)
     chargeback = find_case(draft, payment.payment_id, CHARGEBACK, fork.case)
-    chargeback_id = command.claim_id if chargeback is None else chargeback.claim_id
+    chargeback_id = opener.claim_id if chargeback is None else chargeback.claim_id
     if inquiry is None and chargeback is not None:
         assert opening is not None, "a case is known by its claim or by its demand"
-        inquiry = open_case(draft, payment, opening, command.claim_id, command.actor)
+        inquiry = open_case(draft, payment, opening, opener.claim_id, opener.actor)
     if inquiry is not None:
         if inquiry.related_claim_id is None:
             inquiry = draft.put_claim(replace(inquiry, related_claim_id=chargeback_id))
-        inquiry = _brought(draft, inquiry, found, command.actor)
+        inquiry = _brought(draft, inquiry, found, opener.actor)
     inquiry_id = None if inquiry is None else inquiry.claim_id
     if chargeback is None:
         payment = draft.known_payment(payment.payment_id)
-        chargeback = open_case(draft, payment, fork, chargeback_id, command.actor, inquiry_id)
+        chargeback = open_case(draft, payment, fork, chargeback_id, opener.actor, inquiry_id)
         told = told_of(draft.facts_about(payment.payment_id), CHARGEBACK, fork.case)
         stands = standing(told, currency=payment.currency, amount_minor=fork.amount_minor)
         assert stands is not None, "its opening is always valid"
-        chargeback = _brought(draft, chargeback, stands, command.actor)
+        chargeback = _brought(draft, chargeback, stands, opener.actor)
     elif chargeback.related_claim_id is None:
         known = draft.claim(chargeback.claim_id) or chargeback
         chargeback = draft.put_claim(replace(known, related_claim_id=inquiry_id))
     return chargeback
 
 
-DECIDE: Final[dict[type, Decide]] = {RecordDispute: decide_record_dispute}
+def decide_fold_early(draft: Draft, command: Command, now: datetime) -> Refused | Decided:
+    """Fold the cases that were spoken of before the capture was known. Refuses: NotFound."""
+    assert isinstance(command, FoldEarly)
+    payment = draft.payment(command.payment_id)
+    if payment is None:
+        return NotFound()
+    early = [fact.notice for fact in draft.facts_about(payment.payment_id)]
+    notices = sorted(
+        (read_notice(text) for text in early if text is not None), key=lambda one: one.at
+    )
+    for notice in notices:
+        known = find_case(draft, payment.payment_id, notice.kind, notice.case)
+        if known is None:
+            claim_id = _derived_id(f"{notice.kind}:{notice.case}:{command.tries}", now)
+            opener = Opener(claim_id, f"provider:{payment.provider}")
+            fold_case(draft, draft.known_payment(payment.payment_id), notice, opener)
+    return Decided(follow_up=serve_waiting(draft, payment_id=payment.payment_id))
+
+
+def _derived_id(name: str, now: datetime) -> ClaimId:
+    """A name for a claim that nobody could mint: this moment, and a digest of its case."""
+    tail = base36(zlib.crc32(name.encode()) % 36**4, 4)
+    return ClaimId(f"CLM-{base36(milliseconds(now), 8)}-{tail}")
+
+
+DECIDE: Final[dict[type, Decide]] = {
+    RecordDispute: decide_record_dispute,
+    FoldEarly: decide_fold_early,
+}

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from clawback.balances.model import FREEZE_ACCOUNTS, serve_waiting
-from clawback.claims.disputes import RecordDispute, fold_case
+from clawback.claims.disputes import Opener, fold_case
 from clawback.errors import NotFound, Refused
 from clawback.ids import ClaimId, PaymentId
 from clawback.lanes.command import Command, Decide, Decided, Reads
@@ -59,14 +59,8 @@ def decide_fold_cases(
         claim_id = next(names, None)
         if claim_id is None:
             break
-        record = RecordDispute(
-            payment_id=payment.payment_id,
-            claim_id=claim_id,
-            notice=notice,
-            fact=fact,
-            actor=command.actor,
-        )
-        fold_case(draft, draft.known_payment(payment.payment_id), notice, record)
+        opener = Opener(claim_id, command.actor)
+        fold_case(draft, draft.known_payment(payment.payment_id), notice, opener)
     return Decided(follow_up=serve_waiting(draft, payment_id=payment.payment_id))
 
 

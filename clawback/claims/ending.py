@@ -67,7 +67,7 @@ def decide_cancel_refund(
     claim = draft.claim(command.claim_id)
     if claim is None:
         return NotFound()
-    if move_to(claim, CANCELED) is None:
+    if claim.kind != REFUND or move_to(claim, CANCELED) is None:
         return invalid_transition(claim)
     if claim.attempts:
         return ClaimInFlight(attempt_id=draft.attempts_of(claim.claim_id)[-1].attempt_id)

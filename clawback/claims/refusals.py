@@ -169,6 +169,34 @@ class ClaimInFlight(Refused, frozen=True, kw_only=True):
         return {"attemptId": self.attempt_id}
 
 
+class EvidenceClosed(Refused, frozen=True, kw_only=True):
+    """Submitted already, accepted, or past the deadline."""
+
+    code = "evidence_closed"
+    message = "Evidence is closed: it was submitted, the case was accepted, or the time is over."
+    due_at: datetime | None
+    submitted_at: datetime | None
+
+    def details(self) -> dict[str, object]:
+        """Until when it was taken, and when it was submitted."""
+        return {
+            "evidenceDueAt": clock.maybe_wire_time(self.due_at),
+            "evidenceSubmittedAt": clock.maybe_wire_time(self.submitted_at),
+        }
+
+
+class EvidenceInvalid(Refused, frozen=True, kw_only=True):
+    """A file of another type, without content, too many of them, or nothing to submit."""
+
+    code = "evidence_invalid"
+    message = "The evidence cannot be taken; see details."
+    rule: str
+
+    def details(self) -> dict[str, object]:
+        """What it breaks: type, content, size, count, total_size or nothing_to_submit."""
+        return {"rule": self.rule}
+
+
 class SelfApproval(Refused, frozen=True, kw_only=True):
     """The approver is the principal that asked."""
 

@@ -43,6 +43,9 @@ OUTCOME: Final[dict[str, tuple[str, str | None]]] = {
 }
 """What each says that the claim becomes, and its resolution."""
 
+OPENINGS: Final = frozenset({"opened", "reopened", "escalated"})
+"""What says how much a case demands."""
+
 _DECODE: Final = msgspec.json.Decoder(port.DisputeNotice).decode
 _ENCODE: Final = msgspec.json.Encoder().encode
 
@@ -50,10 +53,19 @@ Strength = tuple[int, int]
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """The strongest of what was said of a case, and why a person must look at it, if so."""
+    """The strongest of what was said of a case, and why a person must look at it, if so.
+
+    `round_before` is the round that the case was in by what was said earlier.
+    """
 
     notice: port.DisputeNotice
     doubt: str | None
+    round_before: int = 1
+
+    @property
+    def is_new_round(self) -> bool:
+        """Whether the case has gone into another round since."""
+        return self.notice.round > self.round_before
 
     @property
     def is_decided(self) -> bool:
@@ -73,6 +85,11 @@ class Told(msgspec.Struct, frozen=True):
         known = PRECEDENCE[self.notice.kind]
         status = self.notice.status
         return (self.notice.round, known.index(status) if status in known else len(known))
+
+
+def read_notice(text: str) -> port.DisputeNotice:
+    """What a fact keeps, read again."""
+    return _DECODE(text)
 
 
 def told_text(notice: port.DisputeNotice) -> str:
@@ -109,24 +126,19 @@ def chargeback_of(escalated: port.DisputeNotice) -> port.DisputeNotice:
 
 
 def demanded(told: Iterable[Told]) -> port.DisputeNotice | None:
-    """The first word that says how much a case demands; `lost` alone may say only what is granted.
+    """The first word that says how much a case demands: a verdict alone does not.
 
-    With what it demands, a verdict is an opening too: its own was lost.
+    But `lost` that says so too is an opening as well: its own was lost.
     """
-    openings = sorted(
-        (one for one in told if _demand(one.notice) is not None and not _is_foreign(one)),
-        key=lambda one: one.strength,
-    )
-    return _demand(openings[0].notice) if openings else None
-
-
-def _demand(notice: port.DisputeNotice) -> port.DisputeNotice | None:
-    """The notice with what the case demands, or None if it does not say."""
-    if notice.status != "lost":
-        return notice
-    if notice.demanded_minor is None:
+    openings = [one for one in told if one.notice.status in OPENINGS]
+    openings += [one for one in told if one.notice.demanded_minor is not None]
+    first = min(openings, key=lambda one: one.strength, default=None)
+    if first is None or _is_foreign(first):
         return None
-    return msgspec.structs.replace(notice, amount_minor=notice.demanded_minor)
+    notice = first.notice
+    if notice.status == "lost" and notice.demanded_minor is not None:
+        return msgspec.structs.replace(notice, amount_minor=notice.demanded_minor)
+    return notice
 
 
 def _is_foreign(told: Told) -> bool:

@@ -60,8 +60,7 @@ def open_claim(draft: Draft, claim: Claim, actor: str, *, earmarked: entries.Sou
     claim = draft.put_claim(queued(claim, draft.now))
     row = opening(claim.kind)
     draft.tell(row.event, claim, actor=actor, movement=row.movement)
-    _announce_excess(draft, claim, had_excess=False, actor=actor)
-    return claim
+    return _announce_excess(draft, claim, actor)
 
 
 def _counted(draft: Draft, payment: Payment, claim: Claim, *, is_new: bool) -> Claim:
@@ -128,8 +127,10 @@ def _charge_fee(draft: Draft, claim: Claim) -> None:
         draft.set_head(dispute_fees_usd_e4=draft.head.dispute_fees_usd_e4 + fee_e4)
 
 
-def _announce_excess(draft: Draft, claim: Claim, *, had_excess: bool, actor: str) -> None:
-    if claim.excess_minor > 0 and not had_excess:
+def _announce_excess(draft: Draft, claim: Claim, actor: str) -> Claim:
+    """Tell, once, that a part of the claim does not fit under the cap."""
+    if claim.excess_minor > 0 and not claim.excess_told:
+        claim = draft.put_claim(replace(claim, excess_told=True))
         draft.tell(
             "claim.excess_recorded",
             claim,
@@ -137,6 +138,7 @@ def _announce_excess(draft: Draft, claim: Claim, *, had_excess: bool, actor: str
             from_status=claim.status,
             is_notice=True,
         )
+    return claim
 
 
 def approve(
@@ -331,6 +333,8 @@ def closed(draft: Draft, claim: Claim, status: str, resolution: str, *, counted_
             claimed_share_minor=0,
             forced_share_minor=0,
             missing_usd_e4=0,
+            excess_minor=0,
+            excess_usd_e4=0,
             needs_review=False,
             review_reason=None,
             provider_state=None,
@@ -373,8 +377,7 @@ def reopen(draft: Draft, claim: Claim, actor: str, round_: int, note: str | None
         movement=row.movement,
         note=note,
     )
-    _announce_excess(draft, fresh, had_excess=claim.excess_minor > 0, actor=actor)
-    return fresh
+    return _announce_excess(draft, fresh, actor)
 
 
 def reopen_paid(draft: Draft, claim: Claim, actor: str) -> Claim:
@@ -410,8 +413,7 @@ def reopen_paid(draft: Draft, claim: Claim, actor: str) -> Claim:
     )
     after = draft.put_claim(queued(after, draft.now))
     draft.tell(row.event, after, actor=actor, from_status=claim.status, movement=row.movement)
-    _announce_excess(draft, after, had_excess=claim.excess_minor > 0, actor=actor)
-    return after
+    return _announce_excess(draft, after, actor)
 
 
 def put_in_review(draft: Draft, claim: Claim, reason: str, actor: str) -> Claim:

@@ -192,6 +192,7 @@ CREATE TABLE public.claims (
     requested_principal character varying(160),
     approved_principal character varying(160),
     warned_until timestamp with time zone,
+    excess_told boolean,
     CONSTRAINT claims_amounts CHECK ((((amount_minor >= 1) AND (amount_minor <=
         '1000000000000000'::bigint)) AND (amount_usd_e4 >= 0) AND (claimed_before_minor >= 0) AND
         (claimed_before_usd_e4 >= 0) AND (claimed_share_minor >= 0) AND (forced_share_minor >= 0)
@@ -729,6 +730,9 @@ ALTER TABLE ONLY public.shops
 CREATE INDEX acts_object_idx ON public.acts USING btree (shard, object_id, at);
 
 CREATE INDEX api_keys_book_idx ON public.api_keys USING btree (book_id);
+
+CREATE INDEX claims_accepted_idx ON public.claims USING btree (shard, book_id, approved_at) WHERE
+    ((kind <> 'user_dispute'::text) AND (approved_at IS NOT NULL));
 
 CREATE UNIQUE INDEX claims_case_key ON public.claims USING btree (shard, payment_id, kind,
     provider_reference) WHERE (kind <> 'user_dispute'::text);

@@ -47,6 +47,7 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[tuple[str, str], ...] = ()
     webhooks: bool = False
     deliveries: tuple[tuple[str, int], ...] = ()
+    evidence_of: tuple[ClaimId, ...] = ()
 
 
 def wanted_rows(reads: Sequence[tuple[BookId, Reads]]) -> dict[str, object]:

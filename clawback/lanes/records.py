@@ -12,6 +12,7 @@ import msgspec
 from clawback.currencies import Currency
 from clawback.ids import BookId, ClaimId, PaymentId, ShopId
 from clawback.lanes.endpoints import EndpointChanges, Loaded
+from clawback.lanes.evidence import Evidence, EvidenceChanges
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -224,6 +225,8 @@ class Claim(Record, frozen=True, kw_only=True):
     approved_principal: str | None = None
     warned_until: datetime | None = None
     """Deadlines up to this time have been announced."""
+    excess_told: bool | None = None
+    """Whether an excess has been announced."""
 
     @property
     def is_open(self) -> bool:
@@ -366,6 +369,7 @@ class Rows(msgspec.Struct, frozen=True):
     waiting: tuple[Claim, ...] | None = None
     spent: tuple[Spent, ...] | None = None
     webhooks: Loaded | None = None
+    evidence: tuple[Evidence, ...] | None = None
 
 
 class Changes(msgspec.Struct, frozen=True, gc=False):
@@ -388,3 +392,4 @@ class Changes(msgspec.Struct, frozen=True, gc=False):
     attempt_changes: list[Attempt] = []
     facts: list[Fact] = []
     webhooks: EndpointChanges = msgspec.field(default_factory=EndpointChanges)
+    evidence: EvidenceChanges = msgspec.field(default_factory=EvidenceChanges)

@@ -17,6 +17,7 @@ from clawback.currencies import USD
 from clawback.ids import BookId, ClaimId, PaymentId, base36
 from clawback.lanes.command import AccountName, NotLoaded, Reads
 from clawback.lanes.endpoints import BookEndpoints, Endpoint, EndpointDraft
+from clawback.lanes.evidence import BookEvidence, EvidenceDraft
 from clawback.lanes.records import (
     Attempt,
     Book,
@@ -92,6 +93,11 @@ class BookState:
     def webhooks(self) -> BookEndpoints:
         """The book's webhook endpoints; made for those batches only that look at them."""
         return BookEndpoints()
+
+    @cached_property
+    def evidence(self) -> BookEvidence:
+        """The evidence on the book's claims; made for those batches only that look at it."""
+        return BookEvidence()
 
     def take(self, reads: Reads) -> None:
         """Note what a load was asked for: what it did not return is absent, not unknown."""
@@ -170,6 +176,11 @@ class Draft:
     def webhooks(self) -> EndpointDraft:
         """The book's webhook endpoints; made for those commands only that look at them."""
         return EndpointDraft(self._state.webhooks)
+
+    @cached_property
+    def evidence(self) -> EvidenceDraft:
+        """The evidence on the book's claims; made for those commands only that look at it."""
+        return EvidenceDraft(self._state.evidence, self.book.book_id, self.now)
 
     def payment(self, payment_id: PaymentId) -> Payment | None:
         """The payment, or None if this book has none of that name."""
@@ -450,6 +461,8 @@ class Draft:
         state.notices += self.notices
         if "webhooks" in vars(self):
             state.webhooks.merge(self.webhooks)
+        if "evidence" in vars(self):
+            state.evidence.merge(self.evidence)
 
 
 def queue_place(claim: Claim) -> QueuePlace:

@@ -13,14 +13,16 @@ import msgspec
 
 from clawback.db import pool, queries
 from clawback.ids import BookId
-from clawback.lanes import endpoints
+from clawback.lanes import endpoints, evidence
 from clawback.lanes.command import Reads, wanted_rows
 from clawback.lanes.failures import GONE, CommitUnknown, Lost, Retry, told_apart
 from clawback.lanes.records import Changes, Record, Rows
 
 SQL: Final = queries.load(__package__, "sql/batch.sql")
 _ROWS: Final = msgspec.json.Decoder(Rows)
-_WRITTEN: Final = [name for name in Changes.__struct_fields__ if name != "webhooks"]
+_WRITTEN: Final = [
+    name for name in Changes.__struct_fields__ if name not in {"webhooks", "evidence"}
+]
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -81,7 +83,9 @@ class Store:
                 keys=[key for _, _, key in keys],
             )
             webhooks = await endpoints.load(self._held(), shard, reads)
-        return msgspec.structs.replace(_ROWS.decode(row["rows"]), webhooks=webhooks)
+            exhibits = await evidence.load(self._held(), shard, reads)
+        rows = _ROWS.decode(row["rows"])
+        return msgspec.structs.replace(rows, webhooks=webhooks, evidence=exhibits)
 
     async def apply(self, shard: int, marker: str | None, at: datetime, changes: Changes) -> None:
         """Write everything in one call, with the batch's marker in its first.
@@ -99,6 +103,7 @@ class Store:
                 counts=[len(rows) for rows in tables.values()],
             )
             await endpoints.write(self._held(), shard, changes.webhooks)
+            await evidence.write(self._held(), shard, changes.evidence)
 
     async def commit(self) -> None:
         """Commit. Raises: CommitUnknown if no clear answer came, Retry on ROLLBACK, Lost."""

@@ -91,11 +91,17 @@ class WorkingSet:
             if book_id in self.books:
                 self.books[book_id].take(read)
                 self._fill_queue(rows, book_id, read.waiting)
-                if rows.webhooks is not None and (read.webhooks or read.deliveries):
-                    self.books[book_id].webhooks.fill(rows.webhooks, book_id, read.deliveries)
+                self._fill_extras(rows, book_id, read)
         for book_id, route, name in keys:
             if book_id in self.books:
                 self.books[book_id].keys.setdefault((route, name), None)
+
+    def _fill_extras(self, rows: Rows, book_id: BookId, read: Reads) -> None:
+        """What only few commands ask for."""
+        if rows.webhooks is not None and (read.webhooks or read.deliveries):
+            self.books[book_id].webhooks.fill(rows.webhooks, book_id, read.deliveries)
+        if rows.evidence is not None and read.evidence_of:
+            self.books[book_id].evidence.fill(rows.evidence, book_id, read.evidence_of)
 
     def _fill_objects(self, rows: Rows) -> None:
         for payment in rows.payments or ():
@@ -159,6 +165,8 @@ class WorkingSet:
             out.events.extend(_event(notice, state, render) for notice in state.notices)
             if "webhooks" in vars(state):
                 state.webhooks.take_changes(out.webhooks)
+            if "evidence" in vars(state):
+                state.evidence.take_changes(out.evidence)
             state.note_stored()
         return out
 

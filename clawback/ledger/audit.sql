@@ -92,11 +92,12 @@ WHERE coalesce(w.balance, 0) <> coalesce(p.pending, 0)
 LIMIT 20;
 
 -- name: cap_holds :many ()
--- A payment's counters are the sums over the claims that count, and never above the captured.
+-- A payment's counters are the sums over the claims that count, and never above the captured; what
+-- does not fit is excess. A claim granted in part counts with that part.
 SELECT json_build_object('payment', p.payment_id, 'captured', p.captured_minor,
     'claimed', p.claimed_minor, 'claims', c.claimed, 'forced', p.forced_minor,
     'claimsForced', c.forced, 'refunded', p.refunded_minor, 'claimsRefunded', c.refunded,
-    'claimedUsd', p.claimed_usd_e4, 'claimsUsd', c.usd)::text AS found
+    'claimedUsd', p.claimed_usd_e4, 'claimsUsd', c.usd, 'excess', c.excess)::text AS found
 FROM payments AS p
 LEFT JOIN (
     SELECT shard, payment_id,
@@ -104,9 +105,12 @@ LEFT JOIN (
         sum(forced_share_minor) AS forced,
         sum(released_minor) FILTER (WHERE kind = 'user_dispute') AS refunded,
         sum(released_minor) FILTER (WHERE kind <> 'user_dispute') AS charged_back,
-        sum(amount_usd_e4) FILTER (
-            WHERE kind <> 'inquiry' AND status IN ('pending', 'approved', 'released')
-        ) AS usd,
+        sum(CASE status WHEN 'pending' THEN amount_usd_e4 ELSE payable_usd_e4 + released_usd_e4 END)
+            FILTER (WHERE kind <> 'inquiry' AND status IN ('pending', 'approved', 'released'))
+            AS usd,
+        sum(excess_minor)
+            FILTER (WHERE kind <> 'inquiry' AND status IN ('pending', 'approved', 'released'))
+            AS excess,
         count(*) FILTER (
             WHERE kind = 'user_dispute' AND status IN ('pending', 'approved', 'released')
         ) AS used
@@ -119,7 +123,48 @@ WHERE p.claimed_minor > p.captured_minor
     OR p.refunded_minor <> coalesce(c.refunded, 0)
     OR p.charged_back_minor <> coalesce(c.charged_back, 0)
     OR p.refunds_used <> coalesce(c.used, 0)
-    OR (p.claimed_usd_e4 <> coalesce(c.usd, 0) AND p.forced_minor = 0)
+    OR p.claimed_usd_e4 <> coalesce(c.usd, 0)
+    OR p.claimed_minor + p.forced_minor - p.captured_minor > coalesce(c.excess, 0)
+LIMIT 20;
+
+-- name: disputes_known :many ()
+-- A payment names its newest open inquiry, chargeback or MED, and nothing else.
+SELECT json_build_object('payment', p.payment_id, 'openDispute', p.open_dispute_id, 'newest',
+    d.claim_id)::text AS found
+FROM payments AS p
+LEFT JOIN (
+    SELECT DISTINCT ON (shard, payment_id) shard, payment_id, claim_id
+    FROM claims
+    WHERE kind <> 'user_dispute' AND status IN ('pending', 'approved')
+    ORDER BY shard, payment_id, created_at DESC, claim_id DESC
+) AS d ON d.shard = p.shard AND d.payment_id = p.payment_id
+WHERE p.open_dispute_id IS DISTINCT FROM d.claim_id
+LIMIT 20;
+
+-- name: one_case_each :many ()
+-- No two claims of a kind are one case of a provider.
+SELECT json_build_object('case', c.provider_reference, 'kind', c.kind, 'claims',
+    count(*))::text AS found
+FROM claims AS c
+WHERE c.kind <> 'user_dispute'
+GROUP BY c.provider, c.provider_account, c.kind, c.provider_reference
+HAVING count(*) > 1
+LIMIT 20;
+
+-- name: loss_equals_claims :many ()
+-- What the books lost is what excess took for claims that count, above their caps.
+SELECT json_build_object('book', h.book_id, 'loss', l.balance, 'claims', c.lost)::text AS found
+FROM heads AS h
+LEFT JOIN accounts AS l
+    ON l.shard = h.shard AND l.book_id = h.book_id AND l.currency = 'USD' AND l.name = 'loss'
+LEFT JOIN (
+    SELECT k.shard, k.book_id, sum((part ->> 1)::bigint) AS lost
+    FROM claims AS k
+    CROSS JOIN LATERAL json_array_elements(k.sources) AS part
+    WHERE k.status IN ('approved', 'released') AND part ->> 0 = 'loss'
+    GROUP BY k.shard, k.book_id
+) AS c ON c.shard = h.shard AND c.book_id = h.book_id
+WHERE coalesce(l.balance, 0) <> -coalesce(c.lost, 0)
 LIMIT 20;
 
 -- name: claims_worth :many ()
@@ -270,21 +315,21 @@ HAVING count(DISTINCT (t.claim_id, t.generation)) > 1
 LIMIT 20;
 
 -- name: releases_have_facts :many ()
--- Money left only on a fact of the provider's that says so; those of cases lie with the payment.
-SELECT json_build_object('claim', c.claim_id, 'status', c.status)::text AS found
+-- Money left only on a fact that says so: of the refund, or of the network's case.
+SELECT json_build_object('claim', c.claim_id, 'kind', c.kind, 'status', c.status)::text AS found
 FROM claims AS c
 WHERE c.status IN ('released', 'reversed')
     AND NOT EXISTS (
         SELECT FROM facts AS f
-        WHERE f.shard = c.shard AND f.object_id = c.claim_id
-            AND f.type IN ('refund.settled', 'refund.returned', 'accept.settled')
+        WHERE f.shard = c.shard AND f.object_id = c.claim_id AND c.kind = 'user_dispute'
+            AND f.type IN ('refund.settled', 'refund.returned', 'review.paid')
             AND f.applied_at IS NOT NULL
     )
     AND NOT EXISTS (
         SELECT FROM facts AS f
-        WHERE c.kind <> 'user_dispute' AND f.shard = c.shard AND f.object_id = c.payment_id
-            AND f.provider_reference = c.provider_reference
-            AND f.type IN ('dispute.lost', 'dispute.reversed', 'dispute.reopened')
+        WHERE f.shard = c.shard AND f.object_id = c.payment_id
+            AND f.provider_reference = c.provider_reference AND c.kind <> 'user_dispute'
+            AND f.type IN ('dispute.lost', 'dispute.reversed', 'review.paid')
             AND f.applied_at IS NOT NULL
     )
 LIMIT 20;

@@ -120,10 +120,25 @@ class RecordCharge(Command, frozen=True, kw_only=True):
 
     def reads(self) -> Reads:
         """The payment, and what a capture touches."""
-        names = (a.PENDING, a.FEES, a.FX) if self.status == "completed" else ()
+        if self.status != "completed":
+            return Reads(payments=(self.payment_id,))
+        names = (a.PENDING, a.FEES, a.FX)
         return Reads(
-            payments=(self.payment_id,), accounts=tuple(AccountName(USD, name) for name in names)
+            payments=(self.payment_id,),
+            facts_of=(self.payment_id,),
+            accounts=tuple(AccountName(USD, name) for name in names),
         )
+
+
+class FoldEarly(Command, frozen=True, kw_only=True):
+    """Fold what networks said of a payment's cases before the payment was known to be captured."""
+
+    payment_id: PaymentId
+    tries: int = 0
+
+    def minted_anew(self, mint: Mint, unix_ms: int) -> Self:  # noqa: ARG002 - names are derived
+        """A name that was derived for a claim is another's."""
+        return replace(self, tries=self.tries + 1)
 
 
 def decide_record_charge(draft: Draft, command: Command, now: datetime) -> Refused | Decided:
@@ -139,9 +154,14 @@ def decide_record_charge(draft: Draft, command: Command, now: datetime) -> Refus
         if draft.has_fact(payment.payment_id, command.fact.event_key):
             return Decided(response=payment, object_id=payment.payment_id)
         draft.put_fact(replace(command.fact, book_id=payment.book_id, applied_at=now))
+    early: tuple[Command, ...] = ()
     if payment.captured_minor == 0 and not _says_nothing_new(payment, command):
         payment = _charged(draft, payment, command, now)
-    return Decided(response=payment, object_id=payment.payment_id)
+        if payment.captured_minor:
+            told = draft.facts_about(payment.payment_id)
+            is_early = any(fact.notice is not None for fact in told)
+            early = (FoldEarly(payment_id=payment.payment_id),) if is_early else ()
+    return Decided(response=payment, object_id=payment.payment_id, follow_up=early)
 
 
 def _says_nothing_new(payment: Payment, command: RecordCharge) -> bool:

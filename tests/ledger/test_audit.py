@@ -55,6 +55,16 @@ CORRUPTIONS: Final = {
         "UPDATE payments SET refunded_minor = refunded_minor + 1 WHERE refunded_minor > 0",
         '"claimsRefunded":1000',
     ),
+    "disputes_known": Corruption(
+        "UPDATE payments SET open_dispute_id = 'CLM-MP331G7R-NONE'", '"newest":null'
+    ),
+    "one_case_each": Corruption(
+        "UPDATE claims SET kind = 'chargeback', provider_reference = 'case', payment_id = claim_id",
+        '"case":"case"',
+    ),
+    "loss_equals_claims": Corruption(
+        "UPDATE claims SET sources = '[[\"loss\", 5]]' WHERE status = 'released'", '"claims":5'
+    ),
     "claims_worth": Corruption(
         "UPDATE claims SET claimed_before_usd_e4 = claimed_before_usd_e4 + 1"
         " WHERE status = 'released'",

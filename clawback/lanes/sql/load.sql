@@ -120,6 +120,11 @@ BEGIN
                     SELECT coalesce(sum(c.amount_usd_e4), 0)::bigint FROM claims AS c
                     WHERE c.shard = p_shard AND c.book_id = wanted.book_id
                         AND c.created_at >= wanted.since AND c.requested_by = wanted.actor
+                ) + (
+                    SELECT coalesce(sum(c.amount_usd_e4), 0)::bigint FROM claims AS c
+                    WHERE c.shard = p_shard AND c.book_id = wanted.book_id
+                        AND c.kind <> 'user_dispute' AND c.approved_at >= wanted.since
+                        AND c.approved_by = wanted.actor
                 )
             ))
             FROM unnest(p_spent_books, p_spent_actors, p_spent_since)

@@ -59,6 +59,11 @@ SELECT json_build_object(
                 SELECT coalesce(sum(c.amount_usd_e4), 0)::bigint FROM claims AS c
                 WHERE c.shard = $1 AND c.book_id = $2
                     AND c.created_at >= wanted.since AND c.requested_by = wanted.actor
+            ) + (
+                SELECT coalesce(sum(c.amount_usd_e4), 0)::bigint FROM claims AS c
+                WHERE c.shard = $1 AND c.book_id = $2
+                    AND c.kind <> 'user_dispute' AND c.approved_at >= wanted.since
+                    AND c.approved_by = wanted.actor
             )
         ))
         FROM unnest($6::text[], $7::timestamptz[]) AS wanted (actor, since)

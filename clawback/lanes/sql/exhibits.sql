@@ -1,0 +1,64 @@
+-- Evidence, its files, and the trail of acts. The first two functions belong to the lanes' batches,
+-- but only to those that touch evidence or note an act: a refund's batch never calls them.
+
+CREATE OR REPLACE FUNCTION lane_load_evidence_v1(p_shard integer, p_claims text[])
+RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = public, pg_temp
+SET enable_seqscan = off
+AS $$
+BEGIN
+    RETURN (
+        SELECT json_agg(e ORDER BY e.created_at, e.evidence_id)
+        FROM evidence AS e
+        WHERE e.shard = p_shard AND e.claim_id = ANY (p_claims)
+    )::text;
+END
+$$;
+REVOKE ALL ON FUNCTION lane_load_evidence_v1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lane_load_evidence_v1 TO clawback_app;
+
+CREATE OR REPLACE FUNCTION lane_apply_evidence_v1(
+    p_shard integer, p_evidence json, p_removals json, p_acts json
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = public, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    written bigint;
+BEGIN
+    INSERT INTO evidence
+    SELECT p_shard, r.claim_id, r.evidence_id, r.book_id, r.round, r.type, r.content, r.filename,
+        r.content_type, r.size_bytes, r.sha256, r.note, r.added_by, r.created_at, r.removed_at
+    FROM json_populate_recordset(NULL::evidence, p_evidence) AS r;
+
+    UPDATE evidence AS e
+    SET removed_at = r.removed_at
+    FROM json_populate_recordset(NULL::evidence, p_removals) AS r
+    WHERE e.shard = p_shard AND e.claim_id = r.claim_id AND e.evidence_id = r.evidence_id
+        AND e.book_id = r.book_id;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    PERFORM lane_expect_rows_v1('evidence', written, json_array_length(p_removals));
+
+    INSERT INTO acts
+    SELECT p_shard, r.book_id, r.act_id, r.object_id, r.action, r.actor, r.principal, r.note, r.at
+    FROM json_populate_recordset(NULL::acts, p_acts) AS r;
+END
+$$;
+REVOKE ALL ON FUNCTION lane_apply_evidence_v1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lane_apply_evidence_v1 TO clawback_app;
+
+-- The bytes of a file, before its evidence is added: the same bytes are one file of a book.
+CREATE OR REPLACE FUNCTION lane_keep_file_v1(
+    p_shard integer, p_book_id text, p_sha256 text, p_content bytea, p_at timestamptz
+) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = public, pg_temp
+AS $$
+    INSERT INTO files (shard, book_id, sha256, content, created_at)
+    VALUES (p_shard, p_book_id, p_sha256, p_content, p_at)
+    ON CONFLICT ON CONSTRAINT files_pkey DO NOTHING;
+$$;
+REVOKE ALL ON FUNCTION lane_keep_file_v1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lane_keep_file_v1 TO clawback_app;
