@@ -235,8 +235,9 @@ def test_what_is_possible_is_done_at_once(shop: Shop, state: str, action: str) -
     )
 
 
-def test_a_chargeback_lives_its_whole_life_in_under_a_second(shop: Shop) -> None:
+def test_a_chargeback_lives_its_whole_life_in_under_a_second(tree: Tree) -> None:
     """Opened, won, reopened, lost by silence after 15 days, won back, reopened, withdrawn."""
+    shop = other_shop(tree, "MCH-WHOLE-LIFE")
     payment = shop.take_payment()
     begun = time.monotonic()
     opened = do(shop, payment, "chargeback")
@@ -361,7 +362,7 @@ def test_copies_of_one_request_at_once_do_it_once(shop: Shop, body: dict[str, ob
         do(shop, payment, "chargeback")
     path = f"/payments/{payment}/simulate"
 
-    def copy(_: int) -> Any:  # noqa: ANN401 - JSON
+    def copy(_: int) -> Any:  # noqa: ANN401 - it is what JSON says
         reply = shop.call("POST", path, body, f"C-{payment}")
         assert reply.status == 200, reply
         return reply.json
