@@ -68,6 +68,7 @@ def test_a_killed_worker_loses_no_delivery(tmp_path: Path) -> None:
             for _ in range(10):
                 shop.take_payment()
             tree.until("deliveries under way", lambda: receiver.under_way >= 2, 20)
+            tree.until("a worker", lambda: tree.pid("worker") is not None, 20)
             pid = tree.pid("worker")
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
