@@ -294,6 +294,7 @@ CREATE TABLE claims (
     requested_principal varchar(160),
     approved_principal varchar(160),
     warned_until timestamptz,
+    excess_told boolean,
     CONSTRAINT claims_pkey PRIMARY KEY (shard, claim_id),
     CONSTRAINT claims_kind CHECK (kind IN ('user_dispute', 'inquiry', 'chargeback', 'med')),
     CONSTRAINT claims_status CHECK (
@@ -359,6 +360,9 @@ CREATE TABLE claims (
 CREATE INDEX claims_list_idx ON claims (shard, book_id, created_at, claim_id);
 CREATE INDEX claims_payment_idx ON claims (shard, payment_id);
 CREATE INDEX claims_due_idx ON claims (shard, book_id, due_at) WHERE due_at IS NOT NULL;
+-- What a key accepted counts towards its day.
+CREATE INDEX claims_accepted_idx ON claims (shard, book_id, approved_at)
+WHERE kind <> 'user_dispute' AND approved_at IS NOT NULL;
 -- One claim for each case of a network; refunds have no part in this index.
 CREATE UNIQUE INDEX claims_case_key ON claims
 (shard, payment_id, kind, provider_reference) WHERE kind <> 'user_dispute';

@@ -1,13 +1,6 @@
 -- The evidence against inquiries, chargebacks and MEDs, and an append-only trail of what people and
 -- keys did to claims.
 
-ALTER TABLE claims
-ADD COLUMN excess_told boolean;
-
--- What a key accepted counts towards its day.
-CREATE INDEX claims_accepted_idx ON claims (shard, book_id, approved_at)
-WHERE kind <> 'user_dispute' AND approved_at IS NOT NULL;
-
 -- Written by the lane functions only.
 
 CREATE TABLE evidence (
