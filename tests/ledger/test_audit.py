@@ -59,7 +59,8 @@ CORRUPTIONS: Final = {
         "UPDATE payments SET open_dispute_id = 'CLM-MP331G7R-NONE'", '"newest":null'
     ),
     "one_case_each": Corruption(
-        "UPDATE claims SET kind = 'chargeback', provider_reference = 'case', payment_id = claim_id",
+        "UPDATE claims SET kind = 'chargeback', provider_reference = 'case', payment_id = claim_id,"
+        " forced_share_minor = claimed_share_minor, claimed_share_minor = 0",
         '"case":"case"',
     ),
     "loss_equals_claims": Corruption(
