@@ -195,6 +195,15 @@ class FileBody(msgspec.Struct, frozen=True):
     content: object
 
 
+class Upload(msgspec.Struct, frozen=True):
+    """A file that came in a form, with the form's other fields as the call's struct of them."""
+
+    fields: object
+    filename: str
+    data: bytes
+    sha256: str
+
+
 class NoBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A call that takes no fields."""
 
@@ -213,7 +222,8 @@ class Route(msgspec.Struct, frozen=True):
     stands for `{}`. `errors` lists the codes of step 8 and later, in the order they are checked.
     `simulate` lists the values of header Sandbox-Simulate where the call takes it. `csv` reads a
     body of type text/csv, where the call takes one, into what the handler finds in a `FileBody`,
-    or refuses it. `max_body` is in bytes; it differs only where the path has no parameter.
+    or refuses it. `upload` has the text fields of a form that brings one file, where the call
+    takes one; the handler finds an `Upload` in a `FileBody`. `max_body` is in bytes.
     `other_status`: another status of success.
     """
 
@@ -230,6 +240,7 @@ class Route(msgspec.Struct, frozen=True):
     errors: tuple[str, ...] = ()
     simulate: tuple[str, ...] = ()
     csv: "Callable[[bytes], object] | None" = None
+    upload: type | None = None
     max_body: int = MAX_BODY
     other_status: int | None = None
     sandbox_only: bool = False

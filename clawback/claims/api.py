@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import msgspec
 
 from clawback import clock
-from clawback.claims import acting, batching, detailing, notices, preflight, reading
+from clawback.claims import acting, batching, detailing, exhibits, notices, preflight, reading
 from clawback.claims.model import OpenRefund
 from clawback.currencies import exponent
 from clawback.errors import InvalidAmount, NotFound, Refused
@@ -122,6 +122,7 @@ ROUTES: Final = (
     *preflight.ROUTES,
     *acting.ROUTES,
     *detailing.ROUTES,
+    *exhibits.ROUTES,
     *reading.ROUTES,
     *notices.ROUTES,
 )

@@ -42,7 +42,10 @@ TYPES: Final = (
 
 
 class AddEvidence(Command, frozen=True, kw_only=True):
-    """Put a text, or a file that is stored already, to a case."""
+    """Put a text, or a file that is stored already, to a case.
+
+    `problem` is what the file breaks; then nothing of it is stored.
+    """
 
     claim_id: ClaimId
     evidence_id: str
@@ -55,6 +58,7 @@ class AddEvidence(Command, frozen=True, kw_only=True):
     note: str | None
     actor: str
     principal: str | None = None
+    problem: str | None = None
 
     def reads(self) -> Reads:
         """The claim with its evidence."""
@@ -79,6 +83,8 @@ def decide_add_evidence(draft: Draft, command: Command, now: datetime) -> Refuse
     refused = _closed(claim, now)
     if refused is not None:
         return refused
+    if command.problem is not None:
+        return EvidenceInvalid(rule=command.problem)
     known = draft.evidence.of(claim.claim_id)
     if len(known) >= MAX_ITEMS:
         return EvidenceInvalid(rule="count")

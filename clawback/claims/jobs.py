@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from clawback import clock, logs
-from clawback.claims.asking import ask_network
+from clawback.claims.asking import Reader, ask_network
 from clawback.claims.detailing import payee_of
 from clawback.claims.fold import AttemptStarted, RecordOutcome, StartAttempt, report
 from clawback.claims.moves import REFUND
@@ -30,6 +30,7 @@ log = logs.get_logger()
 async def send_refund(
     lanes: Lanes,
     provider: port.Provider,
+    reader: Reader,
     seal: Seal | None,
     book: BookRef,
     claim_id: ClaimId,
@@ -56,7 +57,7 @@ async def send_refund(
     if claim.kind == REFUND:
         told = report(await _call(provider, seal, book, claim, payment, attempt, book_time))
     else:
-        told = await ask_network(lanes, provider, book, claim, attempt, book_time)
+        told = await ask_network(lanes, provider, reader, book, claim, attempt, book_time)
     await _note(
         lanes,
         book,

@@ -16,6 +16,13 @@ FROM attempts AS t
 WHERE t.shard = $1 AND t.book_id = $2 AND t.claim_id = $3
 ORDER BY t.number;
 
+-- name: list_evidence :many (shard, book_id, claim_id)
+SELECT e.evidence_id, e.type, e.content, e.filename, e.content_type, e.size_bytes, e.sha256,
+    e.note, e.created_at
+FROM evidence AS e
+WHERE e.shard = $1 AND e.book_id = $2 AND e.claim_id = $3 AND e.removed_at IS NULL
+ORDER BY e.created_at, e.evidence_id;
+
 -- name: list_entries :many (shard, book_id, first_cause, last_cause)
 SELECT e.entry_id, e.type
 FROM entries AS e

@@ -12,7 +12,15 @@ import msgspec
 from clawback import clock
 from clawback.claims.ending import Changed
 from clawback.claims.links import make_link
-from clawback.claims.wire import AttemptWire, ClaimRow, ClaimWire, EntryLink, Step, row_fields
+from clawback.claims.wire import (
+    AttemptWire,
+    ClaimRow,
+    ClaimWire,
+    EntryLink,
+    EvidenceWire,
+    Step,
+    row_fields,
+)
 from clawback.db import queries
 from clawback.errors import NotFound, Refused
 from clawback.ids import ClaimId, is_well_formed
@@ -35,6 +43,7 @@ class History(msgspec.Struct, frozen=True):
     attempts: list[AttemptWire]
     timeline: list[Step]
     entries: list[EntryLink]
+    evidence: list[EvidenceWire]
 
 
 async def read_history(services: Services, book: BookRef, claim_id: ClaimId) -> History:
@@ -43,6 +52,7 @@ async def read_history(services: Services, book: BookRef, claim_id: ClaimId) -> 
     async with services.reader() as connection:
         steps = await SQL.list_timeline(connection, **place, claim_id=claim_id)
         attempts = await SQL.list_attempts(connection, **place, claim_id=claim_id)
+        evidence = await SQL.list_evidence(connection, **place, claim_id=claim_id)
         entries = await SQL.list_entries(
             connection, **place, first_cause=f"{claim_id}:", last_cause=f"{claim_id};"
         )
@@ -50,6 +60,7 @@ async def read_history(services: Services, book: BookRef, claim_id: ClaimId) -> 
         attempts=[_attempt(row) for row in attempts],
         timeline=[_step(row) for row in steps],
         entries=[_link(row["entry_id"], row["type"]) for row in entries],
+        evidence=[_evidence(row) for row in evidence],
     )
 
 
@@ -77,6 +88,29 @@ def _step(row: "Record") -> Step:
     )
 
 
+def _evidence(row: "Record") -> EvidenceWire:
+    return EvidenceWire(
+        row["evidence_id"],
+        row["type"],
+        row["content"],
+        row["filename"],
+        row["content_type"],
+        row["size_bytes"],
+        row["sha256"],
+        row["note"],
+        clock.wire_time(row["created_at"]),
+    )
+
+
+async def exists(services: Services, book: BookRef, claim_id: ClaimId) -> bool:
+    """Whether the book has a claim of that name."""
+    async with services.reader() as connection:
+        row = await SQL.find_claim(
+            connection, shard=book.shard, book_id=book.book_id, claim_id=claim_id
+        )
+    return row is not None
+
+
 def _link(entry_id: str, kind: str) -> EntryLink:
     return EntryLink(entry_id, kind, f"/api/v1/ledger/entries?id={entry_id}")
 
@@ -87,7 +121,7 @@ def render_claim(claim: Claim, mode: str, history: History, link: str | None = N
     return _ENCODER.encode(
         ClaimWire(
             **{name: getattr(row, name) for name in row.__struct_fields__},
-            evidence=[],
+            evidence=history.evidence,
             attempts=history.attempts,
             timeline=history.timeline,
             entries=history.entries,
@@ -115,6 +149,7 @@ def render_changed(changed: Changed, mode: str, before: History) -> bytes:
     after = History(
         attempts=before.attempts,
         timeline=[*before.timeline, *(step for step in steps if step.version not in known)],
+        evidence=before.evidence,
         entries=[*before.entries, *(link for link in links if link not in before.entries)],
     )
     return render_claim(changed.claim, mode, after)

@@ -94,6 +94,20 @@ class Step(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     note: str | None
 
 
+class EvidenceWire(msgspec.Struct, frozen=True, rename="camel"):
+    """A piece of evidence."""
+
+    id: str
+    type: str
+    text: str | None
+    filename: str | None
+    content_type: str | None
+    size_bytes: int
+    sha256: str | None
+    note: str | None
+    created_at: str
+
+
 class EntryLink(msgspec.Struct, frozen=True):
     """One of the claim's ledger entries."""
 
@@ -105,7 +119,7 @@ class EntryLink(msgspec.Struct, frozen=True):
 class ClaimWire(ClaimRow, frozen=True, kw_only=True, rename="camel"):
     """A whole claim."""
 
-    evidence: list[dict[str, str]]
+    evidence: list[EvidenceWire]
     attempts: list[AttemptWire]
     timeline: list[Step]
     entries: list[EntryLink]

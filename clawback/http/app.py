@@ -33,6 +33,7 @@ from clawback.http.answers import (
 from clawback.http.auth import Keyring, Opened, permits
 from clawback.http.decode import BodyDecoder, QueryDecoder
 from clawback.http.limits import Buckets, WrongKeys
+from clawback.http.multipart import MULTIPART, read_upload
 from clawback.route import (
     MAX_BODY,
     NOTHING,
@@ -68,6 +69,7 @@ class Served(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     body: BodyDecoder[Any]
     query: QueryDecoder[Any]
+    upload: BodyDecoder[Any] | None
 
 
 class Table:
@@ -85,6 +87,7 @@ class Table:
                 names=tuple(part[1:-1] for part in parts if part.startswith("{")),
                 body=BodyDecoder(route.body, empty_body=route.empty_body),
                 query=QueryDecoder(route.query),
+                upload=_upload_decoder(route),
             )
             self._served.setdefault((len(parts), parts[0], segments[-1]), []).append(served)
 
@@ -97,6 +100,10 @@ class Table:
             if served.route.method == method:
                 return served, ()
         return None, tuple(sorted({one.route.method for one in found}))
+
+
+def _upload_decoder(route: Route) -> BodyDecoder[Any] | None:
+    return None if route.upload is None else BodyDecoder(route.upload, empty_body=True)
 
 
 def _fits(segments: tuple[str | None, ...], parts: list[str]) -> bool:
@@ -122,11 +129,6 @@ class Api:
         """`processes` share the keys' rates."""
         listed = tuple(routes)
         self._table = Table(listed)
-        self._larger = {
-            f"{PREFIX}{one.path}".encode(): one.max_body
-            for one in listed
-            if one.max_body > MAX_BODY
-        }
         self._services = services
         self._settings = settings
         self._pages = pages
@@ -297,14 +299,25 @@ class Api:
         """The whole body, counted while it comes; copies of once-only headers are refused first."""
         if request.doubled:
             return faults.InvalidHeader()
-        path: bytes = request.scope["raw_path"]
-        limit = MAX_NOTICE if b"/providers/" in path else self._larger.get(path, MAX_BODY)
         announced = request.headers.get(b"content-length")
-        if announced is not None and int(announced) > limit:
-            return faults.BodyTooLarge(limit=limit)
         if announced is None and b"transfer-encoding" not in request.headers:
             return b""
+        limit = MAX_BODY
+        if announced is None or int(announced) > limit:
+            limit = self._limit(request)
+        if announced is not None and int(announced) > limit:
+            return faults.BodyTooLarge(limit=limit)
         return await _gather(receive, limit)
+
+    def _limit(self, request: Request) -> int:
+        """How large a body of this call may be: a file more than what is written by hand."""
+        if b"/providers/" in request.scope["raw_path"]:
+            return MAX_NOTICE
+        served, _ = self._route(request)
+        if served is None:
+            return MAX_BODY
+        is_file = served.upload is None or _kind(request.headers) == MULTIPART
+        return served.route.max_body if is_file else MAX_BODY
 
 
 class _Gone(Exception):
@@ -353,6 +366,8 @@ def _decode(served: Served, body: bytes, headers: Mapping[bytes, bytes]) -> obje
     """The body as its call takes it, or a refusal."""
     if served.route.method == "GET":
         return served.body.decode(b"{}")
+    if served.upload is not None and body and _kind(headers) == MULTIPART:
+        return read_upload(body, headers, served.upload)
     read = served.route.csv
     if read is None or not body or _kind(headers) != CSV:
         return served.body.decode(body)
@@ -381,6 +396,9 @@ def _header_refusal(request: Request, route: Route, body: bytes) -> Refused | No
         return faults.UnsupportedMediaType()
     if body and route.method != "GET":
         kind = _kind(request.headers)
-        if kind != JSON and (kind != CSV or route.csv is None):
+        is_file = (kind == CSV and route.csv is not None) or (
+            kind == MULTIPART and route.upload is not None
+        )
+        if kind != JSON and not is_file:
             return faults.UnsupportedMediaType()
     return None

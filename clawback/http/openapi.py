@@ -137,6 +137,21 @@ def _number_for_anything(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
+def _form(route: Route) -> dict[str, Any]:
+    """The form of a call that takes a file: its text fields, and the file."""
+    (schema,), components = msgspec.json.schema_components(
+        (route.upload,), ref_template=REF, schema_hook=_schema_of
+    )
+    found = components[schema["$ref"].rsplit("/", 1)[1]]
+    properties = {**found["properties"], "file": {"type": "string", "format": "binary"}}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [*found.get("required", ()), "file"],
+        "additionalProperties": False,
+    }
+
+
 def _operation(route: Route, by_kind: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {
         "operationId": _name(route),
@@ -160,6 +175,8 @@ def _operation(route: Route, by_kind: dict[str, Any], components: dict[str, Any]
         }
     if route.csv is not None:
         made["requestBody"]["content"]["text/csv"] = {"schema": {"type": "string"}}
+    if route.upload is not None:
+        made["requestBody"]["content"]["multipart/form-data"] = {"schema": _form(route)}
     if route.other_status is not None:
         made["responses"][str(route.other_status)] = made["responses"][str(route.status)]
     if route.method == "POST" and route.scope != PROVIDER:

@@ -126,7 +126,10 @@ class Schedule:
         self, book: BookRef, name: str, row: "Record", offset_seconds: int
     ) -> Coroutine[None, None, None]:
         provider = self._providers(row["provider"], row["provider_account"])
-        return send_refund(self._lanes, provider, self._seal(), book, ClaimId(name), offset_seconds)
+        claim_id = ClaimId(name)
+        return send_refund(
+            self._lanes, provider, self._reader, self._seal(), book, claim_id, offset_seconds
+        )
 
     async def _start_payments(self, rows: "Sequence[Record]") -> int:
         started = 0
