@@ -71,6 +71,7 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     "POST /payments/{id}/refund": {"amount": 1},
     "POST /payments/{id}/simulate": {"action": "processing"},
     "POST /claims/{id}/reject": {"reason": "no"},
+    "POST /claims/{id}/evidence": {"type": "other", "text": "It was delivered."},
     "POST /webhooks/{id}/replay": {"since": "2026-01-01T00:00:00Z"},
     "POST /claims/{id}/payer-details": {
         "rail": "spei",
