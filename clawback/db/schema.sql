@@ -38,7 +38,7 @@ CREATE TABLE public.acts (
     shard integer NOT NULL,
     book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
     act_id character varying(64) NOT NULL COLLATE pg_catalog."C",
-    object_id character varying(64) NOT NULL COLLATE pg_catalog."C",
+    object_id character varying(80) NOT NULL COLLATE pg_catalog."C",
     action character varying(32) NOT NULL COLLATE pg_catalog."C",
     actor character varying(160) NOT NULL,
     principal character varying(160),

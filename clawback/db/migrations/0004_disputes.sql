@@ -73,7 +73,7 @@ CREATE TABLE acts (
     shard integer NOT NULL,
     book_id varchar(32) COLLATE "C" NOT NULL,
     act_id varchar(64) COLLATE "C" NOT NULL,
-    object_id varchar(64) COLLATE "C" NOT NULL,
+    object_id varchar(80) COLLATE "C" NOT NULL,
     action varchar(32) COLLATE "C" NOT NULL,
     actor varchar(160) NOT NULL,
     principal varchar(160),
