@@ -51,6 +51,15 @@ class Operator(msgspec.Struct, frozen=True):
     via: str
 
 
+class OperatorRefusal(Stop):
+    """A lane refused the command; `code` is its word for it, and nothing was done."""
+
+    def __init__(self, text: str, code: str) -> None:
+        """Keep the code beside what is told."""
+        super().__init__(text, "Nothing was done.")
+        self.code = code
+
+
 def named(name: str | None) -> Operator:
     """The operator of that name. Raises: Stop if there is none, or it is no name."""
     if name is None:
@@ -111,7 +120,7 @@ def act(
 async def decided(
     session: "Connection", dsn: str, book: "BookRef", command: "Command", kind: type[ResponseT]
 ) -> ResponseT:
-    """Have a lane of this process decide a command. Raises: Stop with the words of a refusal."""
+    """Have a lane of this process decide a command. Raises: OperatorRefusal, Stop."""
     from clawback.cli.processes import settings_of  # noqa: PLC0415 - loaded only when used
     from clawback.db import pool  # noqa: PLC0415 - the same
     from clawback.errors import Refused  # noqa: PLC0415 - the same
@@ -135,6 +144,7 @@ async def decided(
     if isinstance(outcome, Refused):
         details = outcome.details()
         said = f"{outcome.message} ({outcome.code})"
-        raise Stop(said if details is None else f"{said} {clean(details)}", "Nothing was done.")
+        said = said if details is None else f"{said} {clean(details)}"
+        raise OperatorRefusal(said, outcome.code)
     assert isinstance(kept.value, kind), kept.value
     return kept.value

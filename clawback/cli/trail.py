@@ -7,7 +7,7 @@ import msgspec
 
 from clawback import clock
 from clawback.claims.reviews import ResolveReview, Reviewed
-from clawback.cli.operating import Operator, decided
+from clawback.cli.operating import Operator, OperatorRefusal, decided
 from clawback.cli.output import Stop, clean
 from clawback.cli.register import Fields, shown
 from clawback.currencies import exponent
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from asyncpg import Connection
 
 SQL: Final = queries.load(__package__, "trail.sql")
+_ADVICE: Final = {
+    "claim_transition_invalid": "Only a claim in review is resolved (`clawback claims reviews`), "
+    "and an inquiry is never paid.",
+    "self_approval": "You have said so already: another person has to confirm it.",
+}
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -92,7 +97,13 @@ async def resolve(session: "Connection", dsn: str, by: Operator, said: Finding) 
         real_now=now,
     )
     book = await _book_of(session, said.claim_id, said.merchant_id)
-    return await decided(session, dsn, book, command, Reviewed)
+    try:
+        return await decided(session, dsn, book, command, Reviewed)
+    except OperatorRefusal as refusal:
+        advice = _ADVICE.get(refusal.code)
+        if advice is None:
+            raise
+        raise Stop(refusal.text, advice) from refusal
 
 
 async def _book_of(session: "Connection", claim_id: str, merchant_id: str | None) -> BookRef:
