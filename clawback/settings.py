@@ -13,7 +13,13 @@ import msgspec
 
 PREFIX: Final = "CLAWBACK_"
 ELSEWHERE: Final = frozenset(
-    {"CLAWBACK_KEY", "CLAWBACK_URL", "CLAWBACK_DATA", "CLAWBACK_CITUS_URL"}
+    {
+        "CLAWBACK_KEY",
+        "CLAWBACK_URL",
+        "CLAWBACK_DATA",
+        "CLAWBACK_OPERATOR",
+        "CLAWBACK_CITUS_URL",
+    }
 )
 """Names that the command line's own options read."""
 

@@ -59,8 +59,13 @@ async def act(call: Call[BodyT, QueryT], make: Callable[[ClaimId], Command]) -> 
 
 async def cancel(call: Call[CancelBody, NoQuery]) -> Answer | Refused:
     """POST /claims/{id}/cancel: withdraw a refund that has not been sent."""
-    reason, actor = call.body.reason, call.caller.actor
-    return await act(call, lambda one: CancelRefund(claim_id=one, reason=reason, actor=actor))
+    reason, caller = call.body.reason, call.caller
+    return await act(
+        call,
+        lambda one: CancelRefund(
+            claim_id=one, reason=reason, actor=caller.actor, principal=caller.person
+        ),
+    )
 
 
 async def approve(call: Call[ApproveBody, NoQuery]) -> Answer | Refused:

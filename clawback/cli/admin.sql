@@ -98,6 +98,14 @@ SET approval_threshold_usd_e4 = $2, require_idempotency_key = $3, idempotency_ho
     dispute_fee_usd_e4 = $9, fees = $10::json
 WHERE book_id = $1;
 
+-- name: shard_of :one (book_id)
+SELECT shard
+FROM books
+WHERE book_id = $1;
+
+-- name: note_acts :exec (shard, acts)
+SELECT lane_note_acts_v1($1, $2::json);
+
 -- name: create_key :exec (key_id, book_id, shop_id, kind, digest, scopes, max_claim_usd_e4,
 -- max_day_usd_e4, rate, burst, owner, at)
 INSERT INTO api_keys (
@@ -130,13 +138,13 @@ ORDER BY b.merchant_id, b.mode, k.created_at, k.key_id;
 UPDATE api_keys
 SET revoked_at = coalesce(revoked_at, $2)
 WHERE key_id = $1
-RETURNING key_id AS key, revoked_at AS "revokedAt";
+RETURNING key_id AS key, book_id, revoked_at AS "revokedAt";
 
 -- name: assign_key :maybe (key_id, owner)
 UPDATE api_keys
 SET owner = $2
 WHERE key_id = $1
-RETURNING key_id AS key, owner;
+RETURNING key_id AS key, book_id, owner;
 
 -- name: list_provider_accounts :many ()
 SELECT provider, account, mode, created_at AS "createdAt"
