@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 SQL: Final = queries.load(__package__, "admin.sql")
 MODES: Final = ("test", "live")
 RATES: Final = {"publishable": 20, "test": 100, "live": 500}
+SCOPES: Final = (
+    "*", "payments:read", "payments:write", "claims:read", "claims:write", "claims:approve",
+    "balance:read", "ledger:read", "events:read", "webhooks:manage", "sandbox:use",
+)  # fmt: skip
 _MERCHANT: Final = re.compile(r"MCH-[!-~]{1,60}", re.ASCII)
 _HOUR: Final = 3_600
 
@@ -53,7 +57,12 @@ async def create_merchant(session: "Connection", merchant_id: str, name: str, sh
     now = clock.real_now()
     shop_id = Mint().shop(clock.milliseconds(now))
     async with session.transaction():
-        await SQL.create_merchant(session, merchant_id=merchant_id, name=name, at=now)
+        made = await SQL.create_merchant(session, merchant_id=merchant_id, name=name, at=now)
+        if made is None:
+            raise Stop(
+                f"there is a merchant {clean(merchant_id)} already",
+                "`clawback merchants list` shows it; choose another id for another merchant.",
+            )
         await SQL.create_shop(session, shop_id=shop_id, merchant_id=merchant_id, name=shop, at=now)
         books = {mode: await _open_book(session, merchant_id, mode, now) for mode in MODES}
         await _note(session, books["test"], "merchant_created", merchant_id, name)
@@ -100,7 +109,10 @@ async def _note(
 
 
 async def create_key(session: "Connection", wanted: WantedKey) -> Fields:
-    """Make a key; the answer holds it, this once. Raises: Stop if there is no such merchant."""
+    """Make a key; the answer holds it, this once. Raises: Stop if merchant or scope is unknown."""
+    unknown = [scope for scope in wanted.scopes if scope not in SCOPES]
+    if unknown:
+        raise Stop(f"there is no scope {clean(unknown[0])}", f"There are: {', '.join(SCOPES)}.")
     book = await _find_book(session, wanted.merchant_id, wanted.mode)
     shop = await SQL.find_shop(session, merchant_id=wanted.merchant_id)
     assert shop is not None, "a merchant has a shop from the start"
