@@ -206,3 +206,9 @@ LIMIT $3;
 
 -- name: reseal_payer_details :exec (shard, claims, known, sealed)
 SELECT lane_reseal_payer_details_v1($1, $2::text[], $3::text[], $4::text[]);
+
+-- name: list_balances :many (shard, book_id)
+SELECT a.currency, a.name AS account, a.balance
+FROM accounts AS a
+WHERE a.shard = $1 AND a.book_id = $2
+ORDER BY a.currency <> 'USD', a.currency, a.name;

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Final
+from pathlib import Path
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -123,6 +124,27 @@ def paint(text: str, style: str) -> str:
     """Text in one of a few styles on a terminal, unchanged elsewhere."""
     codes = {"bold": "1", "dim": "2", "good": "32", "bad": "31"}
     return f"\x1b[{codes[style]}m{text}\x1b[0m" if is_terminal() else text
+
+
+@contextmanager
+def writing(path: Path | None) -> Iterator[BinaryIO]:
+    """A file to be written, which is there only once it is whole; None: standard output.
+
+    Raises: Stop if it cannot be written.
+    """
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+        return
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        raise Stop(f"{clean(path)} cannot be written: {clean(error.strerror)}") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager

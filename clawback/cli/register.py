@@ -18,7 +18,7 @@ from clawback.cli.operating import act, operator
 from clawback.cli.output import Stop, clean
 from clawback.db import queries
 from clawback.http import keys
-from clawback.ids import Mint, opaque
+from clawback.ids import BookId, Mint, opaque
 from clawback.money import usd
 from clawback.providers.methods import load_methods
 
@@ -113,7 +113,7 @@ async def create_key(session: "Connection", wanted: WantedKey) -> Fields:
     unknown = [scope for scope in wanted.scopes if scope not in SCOPES]
     if unknown:
         raise Stop(f"there is no scope {clean(unknown[0])}", f"There are: {', '.join(SCOPES)}.")
-    book = await _find_book(session, wanted.merchant_id, wanted.mode)
+    book, _ = await find_book(session, wanted.merchant_id, wanted.mode)
     shop = await SQL.find_shop(session, merchant_id=wanted.merchant_id)
     assert shop is not None, "a merchant has a shop from the start"
     rate = wanted.rate or RATES[wanted.mode if wanted.kind == "secret" else "publishable"]
@@ -215,11 +215,12 @@ async def set_book(
         await _note(session, book["book_id"], "book_set", book["book_id"], note)
 
 
-async def _find_book(session: "Connection", merchant_id: str, mode: str) -> str:
+async def find_book(session: "Connection", merchant_id: str, mode: str) -> tuple[BookId, int]:
+    """A book and its shard. Raises: Stop if there is no such merchant."""
     row = await SQL.find_book(session, merchant_id=merchant_id, mode=mode)
     if row is None:
         raise _no_merchant(merchant_id)
-    return str(row["book_id"])
+    return BookId(row["book_id"]), row["shard"]
 
 
 def _no_merchant(merchant_id: str) -> Stop:
