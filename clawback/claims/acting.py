@@ -12,8 +12,8 @@ from clawback.claims import reading
 from clawback.claims.decisions import ApproveRefund, RejectRefund
 from clawback.claims.ending import CancelRefund, Changed
 from clawback.claims.wire import ClaimWire
-from clawback.errors import NotFound, Refused
-from clawback.ids import ClaimId, is_well_formed
+from clawback.errors import Refused
+from clawback.ids import ClaimId
 from clawback.lanes.command import Command
 from clawback.route import Answer, BodyT, Call, NoQuery, QueryT, Route
 
@@ -46,8 +46,6 @@ class RejectBody(
 
 async def act(call: Call[BodyT, QueryT], make: Callable[[ClaimId], Command]) -> Answer | Refused:
     """Do something to the claim of the call's path; the answer is the whole claim."""
-    if not is_well_formed(call.path["id"], "CLM-"):
-        return NotFound()
     claim_id, mode = ClaimId(call.path["id"]), call.book.mode
     history = await reading.read_history(call.services, call.book, claim_id)
 

@@ -121,7 +121,6 @@ ROUTES: Final = (
         "Say where the money of a refund goes",
         ClaimWire,
         body=PayerDetailsBody,
-        empty_body=False,
         errors=("not_found", "claim_transition_invalid", "payer_details_invalid"),
     ),
 )

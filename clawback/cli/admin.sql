@@ -1,9 +1,11 @@
 -- What operators read and write beside the API: merchants, shops, books, keys and provider
 -- accounts. Books are opened by the lanes' own function, so that none lacks its head row.
 
--- name: create_merchant :exec (merchant_id, name, at)
+-- name: create_merchant :maybe (merchant_id, name, at)
 INSERT INTO merchants (merchant_id, name, created_at)
-VALUES ($1, $2, $3);
+VALUES ($1, $2, $3)
+ON CONFLICT DO NOTHING
+RETURNING merchant_id;
 
 -- name: create_shop :exec (shop_id, merchant_id, name, at)
 INSERT INTO shops (shop_id, merchant_id, name, created_at)
@@ -204,3 +206,9 @@ LIMIT $3;
 
 -- name: reseal_payer_details :exec (shard, claims, known, sealed)
 SELECT lane_reseal_payer_details_v1($1, $2::text[], $3::text[], $4::text[]);
+
+-- name: list_balances :many (shard, book_id)
+SELECT a.currency, a.name AS account, a.balance
+FROM accounts AS a
+WHERE a.shard = $1 AND a.book_id = $2
+ORDER BY a.currency <> 'USD', a.currency, a.name;

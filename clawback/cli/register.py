@@ -18,7 +18,7 @@ from clawback.cli.operating import act, operator
 from clawback.cli.output import Stop, clean
 from clawback.db import queries
 from clawback.http import keys
-from clawback.ids import Mint, opaque
+from clawback.ids import BookId, Mint, opaque
 from clawback.money import usd
 from clawback.providers.methods import load_methods
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 SQL: Final = queries.load(__package__, "admin.sql")
 MODES: Final = ("test", "live")
 RATES: Final = {"publishable": 20, "test": 100, "live": 500}
+SCOPES: Final = (
+    "*", "payments:read", "payments:write", "claims:read", "claims:write", "claims:approve",
+    "balance:read", "ledger:read", "events:read", "webhooks:manage", "sandbox:use",
+)  # fmt: skip
 _MERCHANT: Final = re.compile(r"MCH-[!-~]{1,60}", re.ASCII)
 _HOUR: Final = 3_600
 
@@ -53,7 +57,12 @@ async def create_merchant(session: "Connection", merchant_id: str, name: str, sh
     now = clock.real_now()
     shop_id = Mint().shop(clock.milliseconds(now))
     async with session.transaction():
-        await SQL.create_merchant(session, merchant_id=merchant_id, name=name, at=now)
+        made = await SQL.create_merchant(session, merchant_id=merchant_id, name=name, at=now)
+        if made is None:
+            raise Stop(
+                f"there is a merchant {clean(merchant_id)} already",
+                "`clawback merchants list` shows it; choose another id for another merchant.",
+            )
         await SQL.create_shop(session, shop_id=shop_id, merchant_id=merchant_id, name=shop, at=now)
         books = {mode: await _open_book(session, merchant_id, mode, now) for mode in MODES}
         await _note(session, books["test"], "merchant_created", merchant_id, name)
@@ -100,8 +109,11 @@ async def _note(
 
 
 async def create_key(session: "Connection", wanted: WantedKey) -> Fields:
-    """Make a key; the answer holds it, this once. Raises: Stop if there is no such merchant."""
-    book = await _find_book(session, wanted.merchant_id, wanted.mode)
+    """Make a key; the answer holds it, this once. Raises: Stop if merchant or scope is unknown."""
+    unknown = [scope for scope in wanted.scopes if scope not in SCOPES]
+    if unknown:
+        raise Stop(f"there is no scope {clean(unknown[0])}", f"There are: {', '.join(SCOPES)}.")
+    book, _ = await find_book(session, wanted.merchant_id, wanted.mode)
     shop = await SQL.find_shop(session, merchant_id=wanted.merchant_id)
     assert shop is not None, "a merchant has a shop from the start"
     rate = wanted.rate or RATES[wanted.mode if wanted.kind == "secret" else "publishable"]
@@ -203,11 +215,12 @@ async def set_book(
         await _note(session, book["book_id"], "book_set", book["book_id"], note)
 
 
-async def _find_book(session: "Connection", merchant_id: str, mode: str) -> str:
+async def find_book(session: "Connection", merchant_id: str, mode: str) -> tuple[BookId, int]:
+    """A book and its shard. Raises: Stop if there is no such merchant."""
     row = await SQL.find_book(session, merchant_id=merchant_id, mode=mode)
     if row is None:
         raise _no_merchant(merchant_id)
-    return str(row["book_id"])
+    return BookId(row["book_id"]), row["shard"]
 
 
 def _no_merchant(merchant_id: str) -> Stop:
