@@ -205,6 +205,7 @@ class World:
         usd_e4: int = 500_000,
         local_minor: int = 86_118,
         rail: tuple[str, str, str] = ("spei", "MX", "MXN"),
+        provider: str = "sandbox",
         fee: tuple[int, int] = (0, 0),
         window_days: int | None = 180,
         captured: bool = True,
@@ -219,7 +220,7 @@ class World:
                 amount_usd_e4=usd_e4,
                 currency=currency,  # type: ignore[arg-type]  # a plain text here
                 amount_minor=local_minor,
-                provider="sandbox",
+                provider=provider,
                 provider_account="default",
                 method_id=f"sbx_{method}",
                 method=method,

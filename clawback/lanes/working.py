@@ -268,7 +268,7 @@ def _event(notice: Notice, state: BookState, render: Mapping[type, RenderObject]
         data=_EventData(
             object=msgspec.Raw(render[type(subject)](subject, state)),
             previous_status=notice.from_status,
-            version=notice.version,
+            version=None if isinstance(subject, Endpoint) else subject.version,
         ),
     )
     return Event(
