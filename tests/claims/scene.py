@@ -43,18 +43,25 @@ class Scene:
         *,
         method: str = "sbx_spei",
         country: str = "MX",
+        spare_usd: int = 0,
         fees: Mapping[str, tuple[int, int]] | None = None,
-        **settings: object,
+        threshold_usd_e4: int | None = 1,
     ) -> None:
-        """A payment of 50 USD, usually 861.18 MXN; every refund needs a second person."""
+        """A payment of 50 USD, usually 861.18 MXN; every refund needs a second person.
+
+        `spare_usd`: what else the book has, settled.
+        """
         self.tree = tree
         self.registry = registry
         self.shop = registry.shop(
-            fees, **{"dispute_fee_usd_e4": 0, "approval_threshold_usd_e4": 1, **settings}
+            fees, dispute_fee_usd_e4=0, approval_threshold_usd_e4=threshold_usd_e4
         )
         merchant = str(self.shop.get("/me")["id"])
         self.second = registry.key(merchant)
         self.shard = registry.shard(merchant)
+        if spare_usd:
+            self.shop.take_payment(spare_usd)
+            self.advance(49 * 3_600)
         self.payment = self.shop.take_payment(method=method, country=country)
         self.charge = charge_reference(self.payment, self.shard)
         self._told = 0

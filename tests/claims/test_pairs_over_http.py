@@ -38,8 +38,10 @@ class Pair(Scene):
         self.refund, self.kind, self.turn = cell
         method, country = WAYS[self.kind]
         fees = {method: MOST_OF_IT} if self.refund == "waiting" else {}
-        threshold = {"approval_threshold_usd_e4": None} if self.refund == "waiting" else {}
-        super().__init__(tree, registry, method=method, country=country, fees=fees, **threshold)
+        threshold = None if self.refund == "waiting" else 1
+        super().__init__(
+            tree, registry, method=method, country=country, fees=fees, threshold_usd_e4=threshold
+        )
         found = self.shop.get(f"/payments/{self.payment}")
         self.whole = round(found["amountLocal"] * 100)
         self.wanted = pairs.pair(*cell, whole=self.whole)

@@ -13,7 +13,8 @@ import pytest
 
 from clawback.clock import milliseconds, real_now
 from tests.support.notices import dispute, send, sign
-from tests.support.shops import Shop, other_shop
+from tests.support.registry import Registry
+from tests.support.shops import Shop
 from tests.support.trees import Tree
 from tests.support.wire import API, Line, Reply
 
@@ -38,10 +39,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
         made.close()
 
 
+@pytest.fixture(scope="module")
+def registry(tree: Tree) -> Iterator[Registry]:
+    with Registry(tree) as found:
+        yield found
+
+
 @pytest.fixture
-def shop(tree: Tree, request: pytest.FixtureRequest) -> Shop:
-    name = "".join(c for c in request.node.name.upper() if c.isalnum())
-    return other_shop(tree, f"MCH-{name[-40:]}")
+def shop(registry: Registry) -> Shop:
+    return registry.shop()
 
 
 class Network:
