@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from clawback import clock
+from clawback.claims.ending import CancelRefund
 from clawback.db.embedded import EmbeddedPostgres
 from clawback.errors import (
     IdempotencyConflict,
@@ -219,6 +220,45 @@ async def test_a_refused_command_leaves_its_key_free(database: str) -> None:
         assert isinstance(later, Answer)
 
 
+async def test_a_key_lives_on_while_its_claim_is_open(database: str) -> None:
+    book = await open_book(database)
+    key = IdempotencyKey("/refund", "old", "a" * 64)
+    async with open_lanes(database) as lanes:
+        paid = await books.take_payment(lanes, book)
+        first = refund(paid, "10")
+        made = await lanes.submit(book, first, shown, key)
+        assert isinstance(made, Answer)
+        await books.look(database, "UPDATE idempotency_keys SET expires_at = created_at")
+        again = await lanes.submit(book, refund(paid, "10"), shown, key)
+        assert isinstance(again, Answer)
+        assert (again.replayed, again.body) == (True, made.body)
+        cancel = CancelRefund(claim_id=first.claim_id, reason=None, actor=books.KEY)
+        assert isinstance(await lanes.submit(book, cancel, shown), Answer)
+        fresh = await lanes.submit(book, refund(paid, "10"), shown, key)
+        assert isinstance(fresh, Answer)
+        assert not fresh.replayed, "its time is up and nothing of it is open"
+    assert await count_claims(database) == 2
+
+
+async def test_a_caller_that_goes_away_leaves_its_command_and_its_key(database: str) -> None:
+    book = await open_book(database)
+    key = IdempotencyKey("/refund", "gone", "a" * 64)
+    async with open_lanes(database) as lanes:
+        paid = await books.take_payment(lanes, book)
+        async with held_head(database, book):
+            first = asyncio.create_task(lanes.submit(book, refund(paid, "1"), shown))
+            await books.until_somebody_waits(database)
+            asked = asyncio.create_task(lanes.submit(book, refund(paid, "10"), shown, key))
+            await asyncio.sleep(0.02)
+            asked.cancel()
+            await asyncio.sleep(0)
+        assert isinstance(await first, Answer)
+        again = await lanes.submit(book, refund(paid, "10"), shown, key)
+    assert isinstance(again, Answer)
+    assert again.replayed, "its answer was kept for it"
+    assert await count_claims(database) == 2
+
+
 class Counting(Mint):
     """Mints names that the clock has no part in."""
 
@@ -412,6 +452,8 @@ async def test_several_processes_on_hot_books_keep_the_cap_without_deadlocks(
             _volley(two, refs[::-1], paid[::-1]),
             _volley(three, [refs[1], refs[2], refs[0]], [paid[1], paid[2], paid[0]]),
         )
+        tries = [lanes.counters["retries"] for lanes in (one, two, three)]
+    assert tries == [0, 0, 0], "who comes second waits at the head row"
     total = sum(told, Counter())
     assert total == {"given": 3 * 43, "refund_exceeds_remaining": 450 - 3 * 43}
     query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
