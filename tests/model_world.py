@@ -11,7 +11,16 @@ from typing import TypedDict, TypeVar, Unpack
 import msgspec
 
 from clawback.balances import model as balances
-from clawback.claims import decisions, details, disputes, ending, evidence, fold, outside
+from clawback.claims import (
+    decisions,
+    details,
+    disputes,
+    ending,
+    evidence,
+    fold,
+    outside,
+    reviews,
+)
 from clawback.claims import model as claims
 from clawback.errors import Refused
 from clawback.ids import BookId, ClaimId, PaymentId, ShopId
@@ -43,6 +52,7 @@ DECIDE = {
     **evidence.DECIDE,
     **decisions.DECIDE,
     **details.DECIDE,
+    **reviews.DECIDE,
 }
 START = datetime(2026, 5, 12, 20, 0, tzinfo=UTC)
 KEY = "key:key_test"
@@ -134,6 +144,7 @@ class World:
         for actor, since in reads.spent:
             self.state.spent.setdefault((actor, since), 0)
         self.state.evidence.fill((), self.state.book.book_id, reads.evidence_of)
+        self.state.evidence.fill_reviews((), self.state.book.book_id, reads.reviews_of)
         self.state.take(reads)
 
     def look(self, see: Callable[[Draft], ResultT]) -> ResultT:

@@ -230,11 +230,13 @@ def queued(claim: Claim, now: datetime) -> Claim:
     """The claim with its waiting reason, due now if the worker can go on with it.
 
     One that waits is due when its nearest deadline comes near, and again when it comes: then an
-    unsent refund fails, and evidence closes.
+    unsent refund fails, and evidence closes. One in review is never due: people have to settle it.
     """
     reason = pending_reason(claim, now)
     if claim.status != "pending":
         return replace(claim, pending_reason=reason)
+    if claim.needs_review:
+        return replace(claim, pending_reason=reason, due_at=None)
     if reason == "processing" and claim.kind == REFUND:
         return replace(claim, pending_reason=reason, due_at=now)
     due = [at for at in (next_deadline(claim, now), _errand(claim, reason, now)) if at is not None]

@@ -1,9 +1,11 @@
 -- What operators read and write beside the API: merchants, shops, books, keys and provider
 -- accounts. Books are opened by the lanes' own function, so that none lacks its head row.
 
--- name: create_merchant :exec (merchant_id, name, at)
+-- name: create_merchant :maybe (merchant_id, name, at)
 INSERT INTO merchants (merchant_id, name, created_at)
-VALUES ($1, $2, $3);
+VALUES ($1, $2, $3)
+ON CONFLICT DO NOTHING
+RETURNING merchant_id;
 
 -- name: create_shop :exec (shop_id, merchant_id, name, at)
 INSERT INTO shops (shop_id, merchant_id, name, created_at)
@@ -98,6 +100,14 @@ SET approval_threshold_usd_e4 = $2, require_idempotency_key = $3, idempotency_ho
     dispute_fee_usd_e4 = $9, fees = $10::json
 WHERE book_id = $1;
 
+-- name: shard_of :one (book_id)
+SELECT shard
+FROM books
+WHERE book_id = $1;
+
+-- name: note_acts :exec (shard, acts)
+SELECT lane_note_acts_v1($1, $2::json);
+
 -- name: create_key :exec (key_id, book_id, shop_id, kind, digest, scopes, max_claim_usd_e4,
 -- max_day_usd_e4, rate, burst, owner, at)
 INSERT INTO api_keys (
@@ -130,13 +140,13 @@ ORDER BY b.merchant_id, b.mode, k.created_at, k.key_id;
 UPDATE api_keys
 SET revoked_at = coalesce(revoked_at, $2)
 WHERE key_id = $1
-RETURNING key_id AS key, revoked_at AS "revokedAt";
+RETURNING key_id AS key, book_id, revoked_at AS "revokedAt";
 
 -- name: assign_key :maybe (key_id, owner)
 UPDATE api_keys
 SET owner = $2
 WHERE key_id = $1
-RETURNING key_id AS key, owner;
+RETURNING key_id AS key, book_id, owner;
 
 -- name: list_provider_accounts :many ()
 SELECT provider, account, mode, created_at AS "createdAt"
@@ -196,3 +206,9 @@ LIMIT $3;
 
 -- name: reseal_payer_details :exec (shard, claims, known, sealed)
 SELECT lane_reseal_payer_details_v1($1, $2::text[], $3::text[], $4::text[]);
+
+-- name: list_balances :many (shard, book_id)
+SELECT a.currency, a.name AS account, a.balance
+FROM accounts AS a
+WHERE a.shard = $1 AND a.book_id = $2
+ORDER BY a.currency <> 'USD', a.currency, a.name;

@@ -4,12 +4,13 @@ A change holds for what happens after it: nothing that was booked is touched. Am
 USD and percent, and kept exactly.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clawback.cli.options import Live, Merchant, percent_e4, usd_e4
-from clawback.cli.output import Stop, clean
+from clawback.cli.output import Stop, clean, note, writing
 from clawback.cli.session import Database, with_database
 
 if TYPE_CHECKING:
@@ -70,6 +71,37 @@ def set_book(
         return await register.show_book(session, merchant, mode)
 
     database.show_one(database.run(change))
+
+
+@app.command("export")
+@with_database
+def export_book(
+    database: Database,
+    merchant: Merchant,
+    *,
+    out: Annotated[Path | None, typer.Option(help="File to write. (default: print it)")] = None,
+    live: Live = False,
+) -> None:
+    """Write all entries of a merchant's test book (--live: live book), for `clawback verify`."""
+    from clawback.cli import exports  # noqa: PLC0415 - the driver is loaded only when used
+
+    mode = "live" if live else "test"
+    with writing(out) as file:
+        head = database.run(lambda session: exports.write_book(session, merchant, mode, file))
+    note(f"head {head.height}:{head.hash}")
+
+
+@app.command("trial-balance")
+@with_database
+def show_trial_balance(database: Database, merchant: Merchant, *, live: Live = False) -> None:
+    """Show debit and credit of each account, and their sums, which must be equal."""
+    from clawback.cli import exports  # noqa: PLC0415 - the driver is loaded only when used
+
+    mode = "live" if live else "test"
+    rows, wrong = database.run(lambda session: exports.trial_balance(session, merchant, mode))
+    database.show(("currency", "account", "debit", "credit"), rows)
+    if wrong:
+        raise Stop(f"debit and credit differ in {', '.join(wrong)}", "Run `clawback audit`.")
 
 
 def _read(name: str, value: str) -> tuple[str, object]:

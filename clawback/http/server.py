@@ -9,8 +9,9 @@ port with SO_REUSEPORT; the kernel spreads connections over them.
 
 import asyncio
 import socket
+import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, cast
 from urllib.parse import unquote
@@ -27,7 +28,7 @@ from clawback import API_VERSION, clock
 from clawback.errors import Refused
 from clawback.http import faults
 from clawback.http.addresses import Peers, group
-from clawback.http.answers import CONNECTION, App, next_request_id, render_refusal
+from clawback.http.answers import CONNECTION, App, ClientGone, next_request_id, render_refusal
 from clawback.settings import Settings
 
 BACKLOG: Final = 1024
@@ -44,23 +45,44 @@ IDLE, HEAD, BODY = 0, 1, 2
 
 
 class Exchange(RequestResponseCycle):
-    """A request and its answer, which leaves in one write: one packet instead of two."""
+    """A request and its answer, which leaves in one write: one packet instead of two.
 
+    An answer in pieces leaves as fast as it is read. `on_piece` is told of each: the client reads.
+    """
+
+    on_piece: Callable[[], None]
     _start: Mapping[str, Any] | None = None
+    _ends_with_connection = False
 
     async def send(self, message: Any) -> None:  # noqa: ANN401 - as the base class
-        """Take the answer's parts; an answer in one piece is written at once."""
+        """Take the answer's parts; an answer in one piece is written at once.
+
+        Raises: ClientGone if nobody is there for the next piece.
+        """
         if self._start is None and not self.response_started:
             self._start = message
             return
         start, self._start = self._start, None
-        if start is None:
-            await super().send(message)
-        elif message.get("more_body"):
-            await super().send(cast("Any", start))
-            await super().send(message)
-        else:
+        if start is not None and not message.get("more_body"):
             await self._send_whole(start, message.get("body", b""))
+            return
+        if start is not None:
+            self._delimit(start)
+            await super().send(cast("Any", start))
+        elif self._ends_with_connection and not message.get("more_body"):
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
+        if self.disconnected:
+            raise ClientGone
+        self.on_piece()
+
+    def _delimit(self, start: Mapping[str, Any]) -> None:
+        """HTTP/1.0 knows no chunks: an answer of unknown length ends with its connection."""
+        is_known = any(name == b"content-length" for name, _ in start["headers"])
+        if self.scope["http_version"] == "1.0" and not is_known:
+            self._ends_with_connection = True
+            self.chunked_encoding = False
+            self.expected_content_length = sys.maxsize
 
     async def _send_whole(self, start: Mapping[str, Any], body: bytes) -> None:
         if self.flow.write_paused and not self.disconnected:
@@ -285,6 +307,7 @@ class LimitedProtocol(HttpToolsProtocol):
             keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
+        self.cycle.on_piece = self.on_piece
         if self._owed == 1:
             self._start_asgi_task(self.cycle, self.app)
         else:
@@ -324,6 +347,10 @@ class LimitedProtocol(HttpToolsProtocol):
         return True
 
     # What goes out
+
+    def on_piece(self) -> None:
+        """The client has read what came before: it is not stuck."""
+        self._answers += 1
 
     def on_response_complete(self) -> None:
         """Go on to the next request, or to the refusal that had to wait for this answer."""

@@ -48,6 +48,7 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: bool = False
     deliveries: tuple[tuple[str, int], ...] = ()
     evidence_of: tuple[ClaimId, ...] = ()
+    reviews_of: tuple[ClaimId, ...] = ()
 
 
 def wanted_rows(reads: Sequence[tuple[BookId, Reads]]) -> dict[str, object]:

@@ -108,7 +108,7 @@ def test_text_from_outside_cannot_move_the_cursor(tree: Tree) -> None:
 
 def test_a_merchant_its_book_and_its_keys(tree: Tree, tmp_path: Path) -> None:
     run(tree, "merchants", "create", "MCH-SUR", "Tienda Sur", "--shop", "Plaza")
-    assert "there is one of that name" in refused(
+    assert "there is a merchant MCH-SUR already" in refused(
         "merchants", "create", "MCH-SUR", "x", "--data", str(tree.data)
     )
     named = ("MCH-SUR", "--data", str(tree.data))
@@ -121,6 +121,9 @@ def test_a_merchant_its_book_and_its_keys(tree: Tree, tmp_path: Path) -> None:
     assert "is no setting" in refused("books", "set", *named, "colour=red")
     assert "is no amount" in refused("books", "set", *named, "reserve=1e1")
     assert "no payment method" in refused("books", "set", *named, "fee.cash=1")
+    assert "no scope refunds:write" in refused(
+        "keys", "create", *named, "--scopes", "refunds:write"
+    )
     made = run(tree, "keys", "create", "MCH-SUR", "--scopes", "payments:read", "--rate", "7")
     ping = tree.call("GET", "/api/v1/ping", key=made["secret"])
     assert ping["merchant"] == {"id": "MCH-SUR", "name": "Tienda Sur"}
