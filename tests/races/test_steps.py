@@ -420,23 +420,28 @@ async def test_an_answer_to_commit_that_is_lost_in_any_order(database: str, make
 
 
 async def test_books_named_in_any_order_are_locked_in_one(database: str) -> None:
-    """Two batches name two books the other way round; a third session makes them queue up."""
+    """Two batches name two books the other way round, and have to wait for both of them."""
     one, two = await books.open_book(database, 1), await books.open_book(database, 2)
     async with staged(database, 2) as stage:
-        names = {}
+        names: dict[BookRef, PaymentId] = {}
         for book in (one, two):
             names[book], before = paid()
             await stage.sessions[0].serve([work(book, command) for command in before])
-        held = await asyncpg.connect(database)
-        await held.execute("BEGIN")
-        await held.fetch("SELECT FROM heads ORDER BY book_id FOR UPDATE")
-        batches = [[work(book, books.refund(names[book], "1")) for book in order]
-                   for order in ((one, two), (two, one))]  # fmt: skip
+        holders = [await asyncpg.connect(database) for _ in names]
+        for holder, book in zip(holders, names, strict=True):
+            await holder.execute("BEGIN")
+            query = "SELECT FROM heads WHERE book_id = $1 FOR UPDATE"
+            await holder.fetch(query, book.book_id)
+        batches = [
+            [work(book, books.refund(names[book], "1")) for book in order]
+            for order in ((one, two), (two, one))
+        ]
         playing = asyncio.create_task(stage.play((0, 0, 0, 1, 1, 1), batches))
         async with asyncio.timeout(20):
             await stage.sessions[1].stuck.wait()
-        await held.execute("COMMIT")
-        await held.close()
+        for holder in reversed(holders):  # who wanted the second first has it now
+            await holder.close()
+            await asyncio.sleep(0.1)
         outcomes = await playing
         assert all(isinstance(one, Answer) for told in outcomes for one in told)
         assert (stage.retries, await stage.deadlocks()) == (0, 0)
