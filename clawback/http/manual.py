@@ -57,7 +57,8 @@ def _call(document: Document, path: str, method: str, operation: dict[str, Any])
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         parts.append(f"<h3>Body</h3>{_fields(document, schema)}")
     for status, answer in operation["responses"].items():
-        schema = answer["content"]["application/json"]["schema"]
+        ((_, shown),) = answer["content"].items()
+        schema = shown["schema"]
         if status.startswith("2"):
             parts.append(f"<h3>{status}</h3>{_fields(document, schema)}")
         else:

@@ -60,8 +60,9 @@ async def test_a_cut_around_commit_leaves_one_effect_each(database: str, fault: 
 
 async def test_nobody_is_answered_before_commit_has_returned(database: str) -> None:
     book = await open_book(database)
-    async with proxied(database) as (dsn, proxy), open_lanes(dsn) as lanes:
+    async with open_lanes(database) as lanes:
         paid = await books.take_payment(lanes, book)
+    async with proxied(database) as (dsn, proxy), open_lanes(dsn) as lanes:
         proxy.fault = HELD
         asked = asyncio.create_task(ask(lanes, book, paid, 3))
         for _ in range(1_000):
