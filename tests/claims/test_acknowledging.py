@@ -38,7 +38,7 @@ async def runtime(dsn: str) -> AsyncIterator[tuple[Runtime, BookRef, ClaimId]]:
     try:
         async with open_lanes(dsn) as lanes:
             accounts = {("sandbox", "default"): account}
-            made = Runtime(lanes, (readers, writers), accounts, None, egress, "http://x")
+            made = Runtime(lanes, (readers, writers, readers), accounts, None, egress, "http://x")
             paid = await books.take_payment(lanes, book)
             sent = refund(paid, "10")
             await lanes.submit(book, sent, shown)

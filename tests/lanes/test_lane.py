@@ -181,13 +181,14 @@ async def test_a_key_stands_for_one_request_with_identical_bytes(database: str) 
         paid = await books.take_payment(lanes, book)
         theirs = await books.take_payment(lanes, other)
         key = IdempotencyKey("/refund", "one", "a" * 64)
-        answers = await asyncio.gather(
-            *(
-                where.submit(book, refund(paid, "10"), shown, key)
+        async with held_head(database, book):
+            asked = [
+                asyncio.create_task(where.submit(book, refund(paid, "10"), shown, key))
                 for _ in range(20)
                 for where in (lanes, others)
-            )
-        )
+            ]
+            await books.until_somebody_waits(database, 2)
+        answers = await asyncio.gather(*asked)
         told = [one for one in answers if isinstance(one, Answer)]
         assert len(told) == 40
         assert len({one.body for one in told}) == 1
@@ -447,11 +448,14 @@ async def test_several_processes_on_hot_books_keep_the_cap_without_deadlocks(
         open_lanes(database) as three,
     ):
         paid = [await books.take_payment(one, book) for book in refs]
-        told = await asyncio.gather(
-            _volley(one, refs, paid),
-            _volley(two, refs[::-1], paid[::-1]),
-            _volley(three, [refs[1], refs[2], refs[0]], [paid[1], paid[2], paid[0]]),
-        )
+        async with held_head(database, refs[0]):
+            volleys = asyncio.gather(
+                _volley(one, refs, paid),
+                _volley(two, refs[::-1], paid[::-1]),
+                _volley(three, [refs[1], refs[2], refs[0]], [paid[1], paid[2], paid[0]]),
+            )
+            await books.until_somebody_waits(database, 3)
+        told = await volleys
         counters = [lanes.counters for lanes in (one, two, three)]
     assert [each["retries"] for each in counters] == [0, 0, 0], "who comes second waits"
     assert max(each["batches"] for each in counters) <= 12, "and no batch fails and is split"
