@@ -8,6 +8,7 @@ import pytest
 from clawback.claims import fold
 from clawback.ids import ClaimId
 from clawback.lanes.records import Fact
+from clawback.providers import port
 from tests.model_checks import check
 from tests.model_world import START, World
 
@@ -57,6 +58,34 @@ def test_unknown_stays_unknown_until_somebody_knows() -> None:
     world.start(claim)
     assert world.report(claim, "settled").status == "released"
     check(world)
+
+
+@pytest.mark.parametrize("found", [port.Unknown, port.Unavailable])
+@pytest.mark.parametrize(("asked", "waits"), [(None, 1), (0, 1), (3, 3), (86_400, 86_400)])
+def test_a_provider_that_asks_to_wait_is_left_alone_so_long(
+    found: type[port.Unknown | port.Unavailable], asked: int | None, waits: int
+) -> None:
+    """As long as told, never less than the back-off; the next try has the same reference."""
+    world = World()
+    claim = world.opened(world.pay(), "10")
+    first = world.start(claim).attempt
+    assert first is not None
+    world.accepted(
+        fold.RecordOutcome(
+            claim_id=claim.claim_id,
+            number=first.number,
+            report=fold.report(found(reason="status_429", retry_after_seconds=asked)),
+            fact_id="fct_wait",
+            real_now=world.now,
+            actor="provider:sandbox",
+        )
+    )
+    world.later(seconds=waits - 0.001)
+    assert world.start(claim).attempt is None
+    world.later(seconds=0.001)
+    again = world.start(claim).attempt
+    assert again is not None
+    assert again.reference == first.reference
 
 
 def test_absent_means_sent_again_under_the_same_reference() -> None:
