@@ -12,7 +12,14 @@ from typing import Final
 
 import msgspec
 
-FUNCTIONS: Final = ("load.sql", "apply.sql", "calls.sql", "webhooks.sql", "exhibits.sql")
+FUNCTIONS: Final = (
+    "load.sql",
+    "apply.sql",
+    "calls.sql",
+    "webhooks.sql",
+    "exhibits.sql",
+    "payouts.sql",
+)
 _FUNCTION: Final = re.compile(r"(?m)^CREATE OR REPLACE FUNCTION (\w+)")
 
 

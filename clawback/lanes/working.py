@@ -102,6 +102,8 @@ class WorkingSet:
             self.books[book_id].webhooks.fill(rows.webhooks, book_id, read.deliveries)
         if rows.evidence is not None and read.evidence_of:
             self.books[book_id].evidence.fill(rows.evidence, book_id, read.evidence_of)
+        if rows.payouts is not None and read.payouts:
+            self.books[book_id].payouts.fill(rows.payouts, book_id, read.payouts)
 
     def _fill_objects(self, rows: Rows) -> None:
         for payment in rows.payments or ():
@@ -167,6 +169,8 @@ class WorkingSet:
                 state.webhooks.take_changes(out.webhooks)
             if "evidence" in vars(state):
                 state.evidence.take_changes(out.evidence)
+            if "payouts" in vars(state):
+                state.payouts.take_changes(out.payouts)
             state.note_stored()
         return out
 
