@@ -25,6 +25,7 @@ CHECKS: Final = (
     "cap_holds", "sequence_gapless",
 )  # fmt: skip
 _BOOK: Final = "book_id = (SELECT book_id FROM books WHERE merchant_id = $1 AND mode = 'test')"
+_CHANGE: Final = "UPDATE {table} SET {column} = {column} {{}} 1 WHERE {which} AND " + _BOOK
 PLANTED: Final = {
     "balances_equal_postings": ("accounts", "balance", "name = 'fees'"),
     "frozen_equals_claims": ("accounts", "balance", "name = 'frozen'"),
@@ -115,7 +116,7 @@ def test_many_who_ask_at_once_wait_for_each_other(scene: Scene) -> None:
 @pytest.mark.parametrize("name", PLANTED)
 def test_what_its_owner_changed_shows(served: Tree, scene: Scene, name: str) -> None:
     table, column, which = PLANTED[name]
-    change = f"UPDATE {table} SET {column} = {column} {{}} 1 WHERE {which} AND {_BOOK}"  # noqa: S608 - names of ours
+    change = _CHANGE.format(table=table, column=column, which=which)
     with Database(served.dev["databaseUrl"]) as database:
         database.execute(change.format("+"), MERCHANT)
         try:
@@ -131,7 +132,7 @@ def test_what_its_owner_changed_shows(served: Tree, scene: Scene, name: str) -> 
 
 
 def test_a_head_that_is_not_the_last_hash_shows(served: Tree, scene: Scene) -> None:
-    change = f"UPDATE heads SET hash = translate(hash, $2, $3) WHERE {_BOOK}"  # noqa: S608 - ours
+    change = f"UPDATE heads SET hash = translate(hash, $2, $3) WHERE {_BOOK}"  # noqa: S608 - our own
     with Database(served.dev["databaseUrl"]) as database:
         database.execute(change, MERCHANT, "0123456789abcdef", "123456789abcdef0")
         try:
@@ -283,7 +284,7 @@ def test_the_trial_balance_comes_to_zero_in_each_currency(served: Tree, scene: S
     assert [row["currency"] for row in sums] == ["USD", "BRL", "MXN"]
     assert all(row["debit"] == row["credit"] > 0 for row in sums)
     with Database(served.dev["databaseUrl"]) as database:
-        change = f"UPDATE accounts SET balance = balance {{}} 1 WHERE name = 'fees' AND {_BOOK}"  # noqa: S608 - ours
+        change = _CHANGE.format(table="accounts", column="balance", which="name = 'fees'")
         database.execute(change.format("+"), MERCHANT)
         try:
             refused = served.run("books", "trial-balance", MERCHANT)
