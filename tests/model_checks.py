@@ -25,6 +25,7 @@ def _check_summary(world: World) -> None:
     fees = head.platform_fees_usd_e4 + head.flat_fees_usd_e4 + head.dispute_fees_usd_e4
     assert world.balance("fees") == fees, "L3: the fee counters are the sums over their entries"
     left = head.gross_volume_usd_e4 - fees - head.returned_usd_e4 - world.balance("loss")
+    left -= world.balance("paid_out")
     assert buckets + world.balance("debt") == left, "9.1: netBalance"
     gone = sum(claim.released_usd_e4 for claim in world.claims)
     assert head.returned_usd_e4 == gone, "9.1: returned is what was released and not reversed"

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "statement": "An account's postings over a period, as CSV.",
     "proof": "Have a book prove itself from its rows.",
     "verify": "Check exports, statements and proofs, offline.",
+    "payouts": "Record what merchants were paid out.",
     "events": "List what happened, oldest first; send it again.",
     "webhooks": "Endpoints that are told of events; their deliveries.",
     "listen": "Forward events to a local server as they happen.",

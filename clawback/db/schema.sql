@@ -124,6 +124,10 @@ CREATE TABLE public.books (
     dispute_fee_usd_e4 bigint NOT NULL,
     fees json NOT NULL,
     created_at timestamp with time zone NOT NULL,
+    settle_calendar text COLLATE pg_catalog."C",
+    settle_days integer,
+    settle_off_days date[],
+    settle_calendar_version text COLLATE pg_catalog."C",
     CONSTRAINT books_api_version_length CHECK ((length(api_version) = 10)),
     CONSTRAINT books_credit_line_range CHECK (((credit_line_usd_e4 >= 0) AND (credit_line_usd_e4 <=
         '1000000000000000'::bigint))),
@@ -136,6 +140,11 @@ CREATE TABLE public.books (
     CONSTRAINT books_reserve_days_range CHECK (((reserve_days >= 1) AND (reserve_days <= 730))),
     CONSTRAINT books_reserve_range CHECK (((reserve_percent_e4 >= 0) AND (reserve_percent_e4 <=
         1000000))),
+    CONSTRAINT books_settle_calendar CHECK ((num_nulls(settle_calendar, settle_days,
+        settle_off_days, settle_calendar_version) = ANY (ARRAY[0, 4]))),
+    CONSTRAINT books_settle_calendar_form CHECK (((settle_calendar ~ '^[A-Z]{2}$'::text) AND
+        (length(settle_calendar_version) <= 32) AND (cardinality(settle_off_days) <= 1000))),
+    CONSTRAINT books_settle_days_range CHECK (((settle_days >= 1) AND (settle_days <= 60))),
     CONSTRAINT books_settle_range CHECK (((settle_hours >= 0) AND (settle_hours <= 17520))),
     CONSTRAINT books_shard_range CHECK (((shard >= 0) AND (shard <= 1295))),
     CONSTRAINT books_threshold_range CHECK ((approval_threshold_usd_e4 >= 0))
@@ -567,6 +576,18 @@ CREATE TABLE public.payments (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE public.payouts (
+    shard integer NOT NULL,
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
+    reference character varying(96) NOT NULL COLLATE pg_catalog."C",
+    amount_usd_e4 bigint NOT NULL,
+    note character varying(500),
+    height bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT payouts_amount CHECK (((amount_usd_e4 >= 1) AND (amount_usd_e4 <=
+        '1000000000000000'::bigint)))
+);
+
 CREATE TABLE public.postings (
     shard integer NOT NULL,
     book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
@@ -869,6 +890,20 @@ CREATE VIEW reporting.payments AS
                             ELSE 1
                         END AS factor) f) s);
 
+CREATE VIEW reporting.payouts AS
+ SELECT b.merchant_id,
+    b.mode,
+    b.book_id,
+    p.reference,
+    reporting.major(p.amount_usd_e4, 'USD'::text) AS amount_usd,
+    p.note,
+    e.entry_id,
+    p.created_at
+   FROM ((public.books b
+     JOIN public.payouts p ON (((p.shard = b.shard) AND ((p.book_id)::text = b.book_id))))
+     JOIN public.entries e ON (((e.shard = p.shard) AND ((e.book_id)::text = (p.book_id)::text) AND
+         (e.height = p.height))));
+
 CREATE VIEW reporting.refunds AS
  SELECT merchant_id,
     mode,
@@ -1004,6 +1039,12 @@ ALTER TABLE ONLY public.migrations
 ALTER TABLE ONLY public.payments
     ADD CONSTRAINT payments_pkey PRIMARY KEY (shard, payment_id);
 
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_entry_key UNIQUE (shard, book_id, height);
+
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_pkey PRIMARY KEY (shard, book_id, reference);
+
 ALTER TABLE ONLY public.postings
     ADD CONSTRAINT postings_pkey PRIMARY KEY (shard, book_id, height, leg);
 
@@ -1082,6 +1123,9 @@ CREATE TRIGGER acts_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.
 CREATE TRIGGER entries_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.entries FOR EACH
     STATEMENT EXECUTE FUNCTION public.refuse_change();
 
+CREATE TRIGGER payouts_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.payouts FOR EACH
+    STATEMENT EXECUTE FUNCTION public.refuse_change();
+
 CREATE TRIGGER postings_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.postings FOR
     EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
@@ -1142,6 +1186,14 @@ GRANT UPDATE(dispute_fee_usd_e4) ON TABLE public.books TO clawback_app;
 
 GRANT UPDATE(fees) ON TABLE public.books TO clawback_app;
 
+GRANT UPDATE(settle_calendar) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(settle_days) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(settle_off_days) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(settle_calendar_version) ON TABLE public.books TO clawback_app;
+
 GRANT SELECT ON TABLE public.claims TO clawback_app;
 
 GRANT SELECT ON TABLE public.deliveries TO clawback_app;
@@ -1175,6 +1227,8 @@ GRANT SELECT,INSERT ON TABLE public.merchants TO clawback_app;
 GRANT SELECT ON TABLE public.migrations TO clawback_app;
 
 GRANT SELECT ON TABLE public.payments TO clawback_app;
+
+GRANT SELECT ON TABLE public.payouts TO clawback_app;
 
 GRANT SELECT ON TABLE public.postings TO clawback_app;
 
@@ -1212,6 +1266,9 @@ GRANT SELECT ON TABLE reporting.open_claims TO clawback_app;
 
 GRANT SELECT ON TABLE reporting.payments TO clawback_reader;
 GRANT SELECT ON TABLE reporting.payments TO clawback_app;
+
+GRANT SELECT ON TABLE reporting.payouts TO clawback_reader;
+GRANT SELECT ON TABLE reporting.payouts TO clawback_app;
 
 GRANT SELECT ON TABLE reporting.refunds TO clawback_reader;
 GRANT SELECT ON TABLE reporting.refunds TO clawback_app;

@@ -10,6 +10,7 @@ from typing import Final
 
 from tests.http.asking import Ask, Row, get, pay, post, raw, refund
 from tests.http.claim_refusals import batches, decisions
+from tests.http.ledger_refusals import ledger
 from tests.http.refused_webhooks import webhooks
 
 MXN: Final = {"currency": "MXN"}
@@ -496,5 +497,5 @@ def rates() -> Iterator[Row]:
 TABLE: Final = (
     *amounts(), *guards(), *payment_amounts(), *json_rules(), *fields(), *payment_fields(),
     *simulations(), *states(), *keys(), *headers(), *queries(), *routes(), *transport(),
-    *notices(), *webhooks(), *decisions(), *batches(), *rates(),
+    *notices(), *webhooks(), *decisions(), *batches(), *ledger(), *rates(),
 )  # fmt: skip

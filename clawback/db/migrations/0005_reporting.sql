@@ -134,6 +134,13 @@ SELECT c.*
 FROM reporting.claims AS c
 WHERE c.kind = 'user_dispute';
 
+CREATE VIEW reporting.payouts AS
+SELECT b.merchant_id, b.mode, b.book_id, p.reference, reporting.major(p.amount_usd_e4, 'USD')
+    AS amount_usd, p.note, e.entry_id, p.created_at
+FROM books AS b
+INNER JOIN payouts AS p ON p.shard = b.shard AND p.book_id = b.book_id
+INNER JOIN entries AS e ON e.shard = p.shard AND e.book_id = p.book_id AND e.height = p.height;
+
 REVOKE ALL ON SCHEMA reporting FROM PUBLIC;
 GRANT USAGE ON SCHEMA reporting TO clawback_reader, clawback_app;
 GRANT SELECT ON ALL TABLES IN SCHEMA reporting TO clawback_reader, clawback_app;
