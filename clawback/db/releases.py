@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-FUNCTIONS: Final = ("load.sql", "apply.sql", "calls.sql", "webhooks.sql", "exhibits.sql")
+FUNCTIONS: Final = ("load.sql", "apply.sql", "calls.sql", "webhooks.sql", "exhibits.sql",
+                    "acts.sql")  # fmt: skip
 _FUNCTION: Final = re.compile(r"(?m)^CREATE OR REPLACE FUNCTION (\w+)")
 
 
