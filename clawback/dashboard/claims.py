@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from clawback.dashboard.asking import Json
 from clawback.dashboard.csvs import file_headers
+from clawback.dashboard.exporting import export_list
 from clawback.dashboard.guard import BookPage, Visit
 from clawback.dashboard.home import WORK, book_now, count_work, list_work
 from clawback.dashboard.names import read_names
@@ -26,15 +27,32 @@ REASONS: Final = ("awaiting_evidence", "awaiting_payer_details", "awaiting_appro
 EVIDENCE: Final = ("receipt", "shipping", "communication", "refund_proof", "terms", "identity",
                    "other")  # fmt: skip
 FILTERS: Final = ("kind", "status", "pendingReason", "transactionId", "needsReview")
+COLUMNS: Final = (
+    "id", "kind", "status", "pendingReason", "resolution", "amount", "currency", "amountUsd",
+    "amountReleased", "amountReleasedUsd", "frozenUsd", "missingUsd", "inTransitUsd",
+    "transactionId", "reason", "reasonCode", "requestedBy", "providerReference", "railReference",
+    "evidenceDueAt", "createdAt", "resolvedAt", "releasedAt",
+)  # fmt: skip
 _QUEUE: Final = 200
+
+
+def filters_of(given: dict[str, str]) -> dict[str, str]:
+    """The filters of an address, as the API takes them; days are whole days in UTC."""
+    filters = {name: given[name] for name in FILTERS if given.get(name)}
+    for name in ("from", "to"):
+        if given.get(name):
+            filters[name] = f"{given[name]}T00:00:00Z"
+    return filters
+
+
+async def export(visit: Visit) -> Response:
+    """The filtered list as CSV."""
+    return await export_list(visit, "/claims", filters_of(visit.query), COLUMNS)
 
 
 async def show_list(visit: Visit) -> Response:
     """The list, newest first; filters stay in the address."""
-    filters = {name: visit.query[name] for name in FILTERS if visit.query.get(name)}
-    for name in ("from", "to"):
-        if visit.query.get(name):
-            filters[name] = f"{visit.query[name]}T00:00:00Z"
+    filters = filters_of(visit.query)
     after = visit.query.get("after")
     found = await visit.ask.get("/claims", **filters, limit=PAGE, after=after)
     fault = ""
@@ -103,17 +121,13 @@ async def show(visit: Visit, error: Json | None = None, status: int = 200) -> Re
 
 
 def steps_of(claim: Json, entries: list[Json]) -> list[Json]:
-    """The timeline, each step with the entries that were booked at its moment."""
-    left = sorted(entries, key=lambda entry: entry["height"])
-    steps = []
-    for step in claim["timeline"]:
-        mine = [entry for entry in left if entry["createdAt"] <= step["at"]]
-        if step["movement"] is None:
-            mine = []
-        left = [entry for entry in left if entry not in mine]
-        steps.append({**step, "entries": mine})
-    if left and steps:
-        steps[-1]["entries"] += left
+    """The timeline, each step with the entries that its commit booked, by their movement."""
+    steps: list[Json] = [{**step, "entries": []} for step in claim["timeline"]]
+    for entry in sorted(entries, key=lambda one: one["height"]):
+        same = [step for step in steps if step["at"] == entry["createdAt"] and step["movement"]]
+        own = [step for step in same if step["movement"] == entry["type"]]
+        before = [step for step in steps if step["at"] <= entry["createdAt"]]
+        (own or same or before[-1:] or steps)[0]["entries"].append(entry)
     return steps
 
 
@@ -149,6 +163,7 @@ async def send_file(visit: Visit) -> Response:
 
 PAGES: Final = (
     BookPage("/claims", show_list, SEE),
+    BookPage("/claims.csv", export, SEE),
     BookPage("/work", show_work, SEE),
     BookPage("/claims/{id}", show, SEE),
     BookPage("/claims/{id}/evidence/{evidence}/file", send_file, SEE),

@@ -116,9 +116,8 @@ class Doors:
         address = address_of(self.house, request)
         async with self.house.services.reader() as connection:
             row = await people.SQL.find_person(connection, login=login)
-            known = row is not None and await sessions.is_familiar(
-                connection, row["person_id"], address, clock.real_now()
-            )
+            person_id = "" if row is None else row["person_id"]
+            known = await sessions.is_familiar(connection, person_id, address, clock.real_now())
         brakes = self.house.brakes
         wait = brakes.wait_seconds(address, login, is_known=known)
         if wait:

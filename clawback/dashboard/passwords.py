@@ -9,6 +9,7 @@ import base64
 import hmac
 import secrets
 import struct
+from functools import cache
 from typing import Final
 
 from argon2 import PasswordHasher
@@ -22,8 +23,6 @@ STEP_SECONDS: Final = 30
 DIGITS: Final = 6
 _DRIFT: Final = 1
 _HASHER: Final = PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=1)
-_NOBODY: Final = _HASHER.hash(secrets.token_hex(16))
-"""Compared with where there is no such person, so that both ways do the same work."""
 
 
 class Busy(Exception):
@@ -76,9 +75,15 @@ class _Place:
         self._passwords.leave()
 
 
+@cache
+def _nobody() -> str:
+    """Compared with where there is no such person, so that both ways do the same work."""
+    return _HASHER.hash(secrets.token_hex(16))
+
+
 def _matches(stored: str | None, password: str) -> bool:
     try:
-        _HASHER.verify(stored or _NOBODY, password)
+        _HASHER.verify(stored or _nobody(), password)
     except (VerificationError, InvalidHashError):
         return False
     return stored is not None

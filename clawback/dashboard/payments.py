@@ -4,14 +4,13 @@ Filters stay in the address. The list, its export and the page of one payment ar
 answers; the capability panel is its preflight.
 """
 
-from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Final
 
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response
 
-from clawback.dashboard import csvs, people
 from clawback.dashboard.asking import Asking, Json
+from clawback.dashboard.exporting import export_list
 from clawback.dashboard.guard import BookPage, Visit
 from clawback.dashboard.home import book_now
 from clawback.dashboard.names import read_names
@@ -24,8 +23,6 @@ STATUSES: Final = ("pending", "processing", "completed", "failed", "expired", "r
                    "chargeback")  # fmt: skip
 FILTERS: Final = ("status", "paymentMethodId", "currencyLocal", "merchantOrderId", "disputed")
 PAGE: Final = 50
-MOST_EXPORTED: Final = 10_000
-_STEP: Final = 100
 _FOUND: Final = 50
 COLUMNS: Final = (
     "id", "status", "amount", "currency", "amountLocal", "currencyLocal", "remaining",
@@ -93,46 +90,8 @@ async def _search(visit: Visit, text: str) -> Response:
 
 
 async def export(visit: Visit) -> Response:
-    """The filtered list as CSV; rights are looked at again before each piece."""
-    filters = filters_of(visit.query)
-    first = await visit.ask.get("/payments", **filters, limit=_STEP)
-    if isinstance(first, Refused):
-        return visit.refused(first)
-    book = visit.held.book
-    async with visit.house.services.writer() as connection:
-        await people.note(
-            connection, people.place_of(book), "payments_exported", book.book_id,
-            visit.person.actor, " ".join(f"{k}={v}" for k, v in filters.items())[:500] or None,
-        )  # fmt: skip
-    pieces = _pieces(visit, "/payments", filters, first, COLUMNS)
-    headers = csvs.file_headers("payments")
-    return StreamingResponse(pieces, 200, headers, "text/csv; charset=utf-8")
-
-
-async def _pieces(
-    visit: Visit, path: str, filters: dict[str, str], first: Json, columns: tuple[str, ...]
-) -> AsyncIterator[str]:
-    yield csvs.lines([columns])
-    page, sent = first, 0
-    while True:
-        yield csvs.lines([row[name] for name in columns] for row in page["data"])
-        sent += len(page["data"])
-        after = page["pagination"]["next"]
-        if after is None or sent >= MOST_EXPORTED or not await _still_may(visit):
-            return
-        found = await visit.ask.get(path, **filters, limit=_STEP, after=after)
-        if isinstance(found, Refused):
-            return
-        page = found
-
-
-async def _still_may(visit: Visit) -> bool:
-    """Whether the person holds this role even now."""
-    async with visit.house.services.reader() as connection:
-        row = await people.SQL.find_role(
-            connection, person_id=visit.person.person_id, book_id=visit.held.book.book_id
-        )
-    return row is not None and row["role"] == visit.held.role
+    """The filtered list as CSV."""
+    return await export_list(visit, "/payments", filters_of(visit.query), COLUMNS)
 
 
 async def read_payment(ask: Asking, payment_id: str) -> Json | Refused:

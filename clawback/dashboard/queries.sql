@@ -68,8 +68,8 @@ FROM (
         LIMIT 10000
     ) AS n
     WHERE n.provider_reference = $3 OR n.rail_reference = $3
-        OR lower(n.details ->> 'userEmail') = lower($3)
-        OR lower(n.details ->> 'userName') = lower($3)
+        OR lower(n.details ->> 'user_email') = lower($3)
+        OR lower(n.details ->> 'user_name') = lower($3)
 ) AS f
 ORDER BY f.created_at DESC, f.payment_id DESC
 LIMIT $4;

@@ -1,14 +1,17 @@
 """Files that pages load: ours and vendored ones, from this server only, kept by browsers for good.
 
-An address carries its file's digest, so a changed file has another address. Text is compressed
-once, at start. Vendored files must be those of VENDORED.toml: with one byte changed nothing starts.
+An address carries its file's digest, so a changed file has another address. Each is compressed
+once, when it is first asked for. Vendored files must be those of VENDORED.toml: with one byte
+changed nothing starts.
 """
 
 import base64
 import gzip
 import tomllib
+from functools import cache
 from hashlib import sha256
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Final
 
 import msgspec
@@ -27,7 +30,6 @@ class StaticFile(msgspec.Struct, frozen=True):
     name: str
     kind: str
     plain: bytes
-    packed: bytes
     digest: bytes
 
     @property
@@ -45,9 +47,9 @@ class VendoredFileChanged(Exception):
     """A file of others is not what its version says; the text names it."""
 
 
-def load() -> dict[str, StaticFile]:
-    """All files by name. Raises: VendoredFileChanged."""
-    folder = resources.files(__package__).joinpath("static")
+def load(folder: Traversable | None = None) -> dict[str, StaticFile]:
+    """All files by name, of our own folder unless told otherwise. Raises: VendoredFileChanged."""
+    folder = folder or resources.files(__package__).joinpath("static")
     text = folder.joinpath("VENDORED.toml").read_text("utf-8")
     vendored = {one["file"]: one["sha256"] for one in tomllib.loads(text)["vendored"]}
     found = {}
@@ -59,14 +61,17 @@ def load() -> dict[str, StaticFile]:
         digest = sha256(plain).digest()
         if vendored.get(entry.name, digest.hex()) != digest.hex():
             raise VendoredFileChanged(f"{entry.name} is not the file of VENDORED.toml")
-        packed = gzip.compress(plain, 9, mtime=0)
-        found[entry.name] = StaticFile(entry.name, TYPES[suffix], plain, packed, digest)
+        found[entry.name] = StaticFile(entry.name, TYPES[suffix], plain, digest)
     return found
 
 
 def make_route(files: dict[str, StaticFile]) -> Route:
     """The route that serves them."""
     by_path = {one.path: one for one in files.values()}
+
+    @cache
+    def packed(file: StaticFile) -> bytes:
+        return gzip.compress(file.plain, 9, mtime=0)
 
     async def serve(request: Request) -> Response:
         found = by_path.get(PATH + request.path_params["rest"])
@@ -75,7 +80,7 @@ def make_route(files: dict[str, StaticFile]) -> Route:
         headers = {"cache-control": KEPT, "vary": "accept-encoding"}
         if "gzip" in request.headers.get("accept-encoding", ""):
             headers["content-encoding"] = "gzip"
-            return Response(found.packed, 200, headers, found.kind)
+            return Response(packed(found), 200, headers, found.kind)
         return Response(found.plain, 200, headers, found.kind)
 
     return Route(PATH + "{rest:path}", serve, methods=["GET"])

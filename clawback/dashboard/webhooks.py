@@ -3,6 +3,7 @@
 A secret is shown on the page that made it and never again. Everything is done by the API's calls.
 """
 
+import re
 from typing import Final
 
 from starlette.responses import Response
@@ -16,6 +17,7 @@ from clawback.dashboard.sql import SQL
 from clawback.errors import Refused
 
 PATTERNS: Final = ("*", "payment.*", "claim.*", "webhook.disabled")
+_NUMBER: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 STATUSES: Final = ("pending", "succeeded", "failed", "dead_letter")
 
 
@@ -32,7 +34,7 @@ async def show_events(visit: Visit) -> Response:
             connection,
             shard=book.shard,
             book_id=book.book_id,
-            before=int(before) if before.isdecimal() and len(before) <= 18 else None,  # noqa: PLR2004 - fits a bigint
+            before=int(before) if _NUMBER.fullmatch(before) else None,
             object_id=query.get("objectId") or None,
             kind=query.get("type") or None,
             limit=PAGE,

@@ -124,6 +124,17 @@ def test_the_guide_to_the_sandbox_works_as_typed(tree: Tree, tmp_path: Path) -> 
     assert "clean: the books balance" in said
 
 
+def test_the_guide_to_the_dashboard_works_as_typed(tree: Tree, tmp_path: Path) -> None:
+    put_command(tmp_path / "bin")
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    made = 'clawback merchants create MCH-ACME "Acme Stores"\n'
+    typed = "\n".join(blocks("docs/guides/dashboard.md", "bash"))
+    said = shell(made + typed, tree.data.parent, PATH=path)
+    assert f"{tree.dev['url']}/dashboard/enter/" in said
+    assert "MCH-ACME test owner" in said
+    assert "MCH-ACME live operator" in said
+
+
 def test_the_reference_is_that_of_the_commands() -> None:
     written = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
     assert written == reference.page(), "run: python -m tests.cli.reference > docs/reference/cli.md"

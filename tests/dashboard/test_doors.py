@@ -204,8 +204,7 @@ def test_sessions_end_by_themselves(served: Tree, staff: Staff, rows: Database) 
         visitor = staff.visitor(person)
         assert visitor.get(staff.book() + "/").status == 200
         rows.execute(
-            f"UPDATE sessions SET {column} = {column} - interval '13 hours'"  # noqa: S608 - our names
-            " WHERE person_id = $1",
+            f"UPDATE sessions SET {column} = {column} - interval '13 hours' WHERE person_id = $1",
             person.person_id,
         )
         assert visitor.get(staff.book() + "/").status == 303

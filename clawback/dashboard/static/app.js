@@ -83,6 +83,9 @@
   // Live: the server says that the book has changed; parts that listen fetch themselves anew. What
   // is typed stands in other parts, the focus is put back, and a hidden page asks for nothing.
 
+  const current = $(".pages [aria-current=page]");
+  if (current && matchMedia("(max-width: 56rem)").matches) current.scrollIntoView({ block: "nearest", inline: "center" });
+
   let source = null;
   let version = null;
   const listen = () => {
