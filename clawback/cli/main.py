@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "books": "Show and set fees, reserve and limits.",
     "providers": "Accounts at payment providers.",
     "keys": "Create, list and revoke API keys.",
+    "users": "People of the dashboard: links that let them in, roles.",
     "payments": "List, show and create payments.",
     "refunds": "Give money back, also by the file; list what was given back.",
     "claims": "List, show and decide claims; evidence; reviews.",

@@ -25,7 +25,9 @@ CHECKS: Final = (
     "cap_holds", "sequence_gapless",
 )  # fmt: skip
 _BOOK: Final = "book_id = (SELECT book_id FROM books WHERE merchant_id = $1 AND mode = 'test')"
-_CHANGE: Final = "UPDATE {table} SET {column} = {column} {{}} 1 WHERE {which} AND " + _BOOK
+_CHANGE: Final = (
+    "UPDATE {table} SET {column} = {column} {{}} 1 WHERE {which} AND " + _BOOK  # noqa: S608 - our names
+)
 PLANTED: Final = {
     "balances_equal_postings": ("accounts", "balance", "name = 'fees'"),
     "frozen_equals_claims": ("accounts", "balance", "name = 'frozen'"),
