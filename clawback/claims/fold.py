@@ -409,13 +409,19 @@ def _advanced(
         case "accepted":
             settles_at = report.settles_at
             is_ahead = settles_at is not None and settles_at > draft.now
-            due_at = settles_at if is_ahead else draft.now + back_off(claim.attempts)
+            due_at = settles_at if is_ahead else _asked_again(told, draft.now)
             return _waits(draft, told, "accepted", due_at, actor), ()
         case "unavailable" | "absent":
             due_at = draft.now if report.status == "absent" else draft.now + back_off(told.attempts)
             return _waits(draft, told, "unavailable", due_at, actor), ()
         case _:
             return _waits(draft, told, "unknown", draft.now + back_off(told.attempts), actor), ()
+
+
+def _asked_again(claim: Claim, now: datetime) -> datetime:
+    """When the provider is asked for a notice that may be lost: ever more rarely, then daily."""
+    elapsed = now - (claim.resolved_at or now)
+    return now + max(back_off(claim.attempts), min(timedelta(days=1), elapsed / 4))
 
 
 def back_off(tries: int) -> timedelta:
