@@ -19,7 +19,9 @@ from clawback.route import BookRef, Kept
 DRAIN_SECONDS = 20.0
 
 
-async def submit(dsn: str, merchant: str, mode: str, command: Command) -> Any:  # noqa: ANN401 - its own response
+async def submit(
+    dsn: str, merchant: str, mode: str, command: Command
+) -> Any:  # noqa: ANN401 - each command has a response of its own
     """Decide a command on a book's lane; returns its response once it has committed.
 
     Raises: Stop if there is no such merchant, or the lane refuses.
