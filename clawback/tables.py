@@ -24,6 +24,7 @@ from clawback.claims import evidence as claims_evidence
 from clawback.claims import fold as claims_fold
 from clawback.claims import model as claims_model
 from clawback.claims import outside as claims_outside
+from clawback.claims import reviews as claims_reviews
 from clawback.claims import wire as claims_wire
 from clawback.db import pool, queries
 from clawback.egress import Egress
@@ -79,6 +80,7 @@ RULES: Final = Rules(
         **claims_batches.DECIDE,
         **claims_outside.DECIDE,
         **claims_early.DECIDE,
+        **claims_reviews.DECIDE,
         **simulation_actions.DECIDE,
         **simulation_model.DECIDE,
     },

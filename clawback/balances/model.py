@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from clawback.currencies import USD
+from clawback.currencies import USD, USD_E4
 from clawback.errors import Refused
 from clawback.ids import PaymentId
 from clawback.lanes.command import AccountName, Command, Decide, Decided, Reads
@@ -19,6 +19,7 @@ from clawback.lanes.records import Claim, Payment
 from clawback.lanes.state import Draft
 from clawback.ledger import accounts as a
 from clawback.ledger import entries
+from clawback.money import major_text
 
 replace = msgspec.structs.replace
 
@@ -207,11 +208,16 @@ def _recover_debt(draft: Draft) -> None:
 
 
 class RecordPayout(Command, frozen=True, kw_only=True):
-    """Record that the operator paid the merchant, once for each reference."""
+    """Record that the operator paid the merchant, once for each reference.
+
+    `via` tells where the operator sat.
+    """
 
     reference: str
     amount_usd_e4: int
     note: str | None
+    actor: str
+    via: str | None = None
 
     def reads(self) -> Reads:
         """What was recorded under the reference, and the accounts."""
@@ -266,6 +272,10 @@ def decide_record_payout(draft: Draft, command: Command, now: datetime) -> Refus
         created_at=now,
     )
     draft.payouts.append(payout)
+    said = f"{major_text(payout.amount_usd_e4, USD_E4)} USD"
+    draft.evidence.act(
+        "payout_recorded", payout.reference, actor=command.actor, note=said, via=command.via
+    )
     left_e4 = draft.balance(a.AVAILABLE)
     return Decided(response=PayoutOutcome(payout=payout, is_new=True, left_usd_e4=left_e4))
 
@@ -295,11 +305,13 @@ def queued(claim: Claim, now: datetime) -> Claim:
     """The claim with its waiting reason, due now if the worker can go on with it.
 
     One that waits is due when its nearest deadline comes near, and again when it comes: then an
-    unsent refund fails, and evidence closes.
+    unsent refund fails, and evidence closes. One in review is never due: people have to settle it.
     """
     reason = pending_reason(claim, now)
     if claim.status != "pending":
         return replace(claim, pending_reason=reason)
+    if claim.needs_review:
+        return replace(claim, pending_reason=reason, due_at=None)
     if reason == "processing" and claim.kind == REFUND:
         return replace(claim, pending_reason=reason, due_at=now)
     due = [at for at in (next_deadline(claim, now), _errand(claim, reason, now)) if at is not None]

@@ -1,9 +1,11 @@
 -- What operators read and write beside the API: merchants, shops, books, keys and provider
 -- accounts. Books are opened by the lanes' own function, so that none lacks its head row.
 
--- name: create_merchant :exec (merchant_id, name, at)
+-- name: create_merchant :maybe (merchant_id, name, at)
 INSERT INTO merchants (merchant_id, name, created_at)
-VALUES ($1, $2, $3);
+VALUES ($1, $2, $3)
+ON CONFLICT DO NOTHING
+RETURNING merchant_id;
 
 -- name: create_shop :exec (shop_id, merchant_id, name, at)
 INSERT INTO shops (shop_id, merchant_id, name, created_at)
@@ -104,7 +106,7 @@ SET approval_threshold_usd_e4 = $2, require_idempotency_key = $3, idempotency_ho
 WHERE book_id = $1;
 
 -- name: list_calendars :many ()
-SELECT merchant_id AS merchant, mode, settle_calendar AS "settleCalendar",
+SELECT book_id AS book, merchant_id AS merchant, mode, settle_calendar AS "settleCalendar",
     settle_calendar_version AS "settleCalendarVersion"
 FROM books
 WHERE settle_calendar IS NOT NULL
@@ -114,6 +116,14 @@ ORDER BY merchant_id, mode;
 UPDATE books
 SET settle_off_days = $2::date[], settle_calendar_version = $3
 WHERE settle_calendar = $1;
+
+-- name: shard_of :one (book_id)
+SELECT shard
+FROM books
+WHERE book_id = $1;
+
+-- name: note_acts :exec (shard, acts)
+SELECT lane_note_acts_v1($1, $2::json);
 
 -- name: create_key :exec (key_id, book_id, shop_id, kind, digest, scopes, max_claim_usd_e4,
 -- max_day_usd_e4, rate, burst, owner, at)
@@ -147,13 +157,13 @@ ORDER BY b.merchant_id, b.mode, k.created_at, k.key_id;
 UPDATE api_keys
 SET revoked_at = coalesce(revoked_at, $2)
 WHERE key_id = $1
-RETURNING key_id AS key, revoked_at AS "revokedAt";
+RETURNING key_id AS key, book_id, revoked_at AS "revokedAt";
 
 -- name: assign_key :maybe (key_id, owner)
 UPDATE api_keys
 SET owner = $2
 WHERE key_id = $1
-RETURNING key_id AS key, owner;
+RETURNING key_id AS key, book_id, owner;
 
 -- name: list_provider_accounts :many ()
 SELECT provider, account, mode, created_at AS "createdAt"

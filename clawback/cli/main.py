@@ -26,7 +26,7 @@ COMMANDS: Final = {
     "keys": "Create, list and revoke API keys.",
     "payments": "List, show and create payments.",
     "refunds": "Give money back, also by the file; list what was given back.",
-    "claims": "List, show and decide claims.",
+    "claims": "List, show and decide claims; evidence; reviews.",
     "balance": "Show a book's balance.",
     "ledger": "List a book's accounts and entries.",
     "statement": "An account's postings over a period, as CSV.",
@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "trigger": "Play a scenario of the sandbox.",
     "clock": "Show and move the clock of a test book.",
     "faults": "Make coming calls to the sandbox provider go wrong.",
+    "acts": "What people and keys did, and when.",
     "audit": "Prove that the books are right.",
     "bench": "Measure against a hand-written control.",
 }

@@ -21,6 +21,7 @@ Progress = Callable[[str, int, int], None]
 """what is being done, how many are done, of how many"""
 
 QUIET_SECONDS: Final = 2.0
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _TIME: Final = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{3}Z$")
 """A time of the API; on a terminal it is shown to the second."""
 
@@ -53,7 +54,7 @@ def clean(value: object) -> str:
     if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
         return ", ".join(clean(one) for one in value) or "-"
     if isinstance(value, Mapping | list | tuple):
-        value = msgspec.json.encode(value).decode()
+        value = _ENCODER.encode(value).decode()
     text = str(value)
     if text.isprintable():
         return text

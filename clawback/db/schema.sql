@@ -45,11 +45,12 @@ CREATE TABLE public.acts (
     shard integer NOT NULL,
     book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
     act_id character varying(64) NOT NULL COLLATE pg_catalog."C",
-    object_id character varying(64) NOT NULL COLLATE pg_catalog."C",
+    object_id character varying(80) NOT NULL COLLATE pg_catalog."C",
     action character varying(32) NOT NULL COLLATE pg_catalog."C",
     actor character varying(160) NOT NULL,
     principal character varying(160),
     note character varying(500),
+    via character varying(160),
     at timestamp with time zone NOT NULL
 );
 
@@ -638,6 +639,34 @@ CREATE TABLE public.replays (
     CONSTRAINT replays_numbers CHECK ((("position" >= 0) AND (last_number >= "position")))
 );
 
+CREATE TABLE public.reviews (
+    shard integer NOT NULL,
+    claim_id character varying(17) NOT NULL COLLATE pg_catalog."C",
+    review_id character varying(64) NOT NULL COLLATE pg_catalog."C",
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
+    finding text NOT NULL COLLATE pg_catalog."C",
+    reason character varying(500) NOT NULL,
+    claim_version integer NOT NULL,
+    facts integer NOT NULL,
+    proposed_by character varying(160) NOT NULL,
+    proposed_principal character varying(160),
+    proposed_at timestamp with time zone NOT NULL,
+    confirmed_by character varying(160),
+    confirmed_principal character varying(160),
+    confirmed_reason character varying(500),
+    confirmed_at timestamp with time zone,
+    CONSTRAINT reviews_confirmed CHECK ((((confirmed_by IS NULL) = (confirmed_at IS NULL)) AND
+        ((confirmed_by IS NULL) = (confirmed_reason IS NULL)))),
+    CONSTRAINT reviews_finding CHECK ((finding = ANY (ARRAY['paid'::text, 'not_paid'::text,
+        'resume'::text]))),
+    CONSTRAINT reviews_numbers CHECK (((claim_version >= 1) AND (facts >= 0))),
+    CONSTRAINT reviews_reasons CHECK ((((reason)::text <> ''::text) AND ((confirmed_reason)::text <>
+        ''::text))),
+    CONSTRAINT reviews_self_confirmation CHECK (((confirmed_by)::text <> (proposed_by)::text)),
+    CONSTRAINT reviews_two_principals CHECK (((COALESCE(confirmed_principal, confirmed_by))::text <>
+        (COALESCE(proposed_principal, proposed_by))::text))
+);
+
 CREATE TABLE public.shards (
     shard integer NOT NULL,
     CONSTRAINT shards_range CHECK (((shard >= 0) AND (shard <= 1295)))
@@ -1028,11 +1057,16 @@ ALTER TABLE ONLY public.provider_accounts
 ALTER TABLE ONLY public.replays
     ADD CONSTRAINT replays_pkey PRIMARY KEY (shard, replay_id);
 
+ALTER TABLE ONLY public.reviews
+    ADD CONSTRAINT reviews_pkey PRIMARY KEY (shard, claim_id, review_id);
+
 ALTER TABLE ONLY public.shards
     ADD CONSTRAINT shards_pkey PRIMARY KEY (shard);
 
 ALTER TABLE ONLY public.shops
     ADD CONSTRAINT shops_pkey PRIMARY KEY (shop_id);
+
+CREATE INDEX acts_list_idx ON public.acts USING btree (at, act_id);
 
 CREATE INDEX acts_object_idx ON public.acts USING btree (shard, object_id, at);
 
@@ -1050,6 +1084,9 @@ CREATE INDEX claims_due_idx ON public.claims USING btree (shard, book_id, due_at
 CREATE INDEX claims_list_idx ON public.claims USING btree (shard, book_id, created_at, claim_id);
 
 CREATE INDEX claims_payment_idx ON public.claims USING btree (shard, payment_id);
+
+CREATE INDEX claims_review_idx ON public.claims USING btree (shard, book_id, updated_at) WHERE
+    needs_review;
 
 CREATE INDEX claims_waiting_idx ON public.claims USING btree (shard, book_id,
     LEAST(refund_deadline_at, payer_details_due_at, evidence_due_at), created_at, claim_id) WHERE
@@ -1202,6 +1239,8 @@ GRANT UPDATE(sealed_secret) ON TABLE public.provider_accounts TO clawback_app;
 GRANT UPDATE(sealed_notice_secret) ON TABLE public.provider_accounts TO clawback_app;
 
 GRANT SELECT ON TABLE public.replays TO clawback_app;
+
+GRANT SELECT ON TABLE public.reviews TO clawback_app;
 
 GRANT SELECT ON TABLE public.shards TO clawback_app;
 

@@ -192,9 +192,10 @@ class Api:
 
     def _route(self, request: Request) -> tuple[Served | None, tuple[str, ...]]:
         raw: bytes = request.scope["raw_path"]
-        if not raw.startswith(b"/api/v1/") or b"%" in raw or not raw.isascii():
+        if not raw.startswith(b"/api/v1/"):
             return None, ()
-        request.parts = raw[8:].decode().split("/")
+        # Never unquoted: no name of ours needs it, and so `%2f` is part of a name that is absent.
+        request.parts = raw[8:].decode("latin-1").split("/")
         return self._table.find(request.scope["method"], request.parts)
 
     def _is_preflight(self, request: Request) -> bool:
@@ -371,7 +372,7 @@ def _decode(served: Served, body: bytes, headers: Mapping[bytes, bytes]) -> obje
     if served.upload is not None and body and _kind(headers) == MULTIPART:
         return read_upload(body, headers, served.upload)
     read = served.route.csv
-    if read is None or not body or _kind(headers) != CSV:
+    if read is None or _kind(headers) != CSV:
         return served.body.decode(body)
     content = read(body)
     return content if isinstance(content, Refused) else FileBody(sha256(body).hexdigest(), content)

@@ -103,7 +103,7 @@ def _field_faults(name: str, value: object, kind: Any) -> list[ShapeFault]:  # n
         msgspec.convert(value, kind, dec_hook=decode_loose)
     except msgspec.ValidationError as error:
         path = _PATH.search(str(error))
-        param = name + (path.group(1) if path else "")
+        param = name + (path.group(1).replace("[...]", "") if path else "")
         cause = error.__cause__
         if isinstance(cause, AmountError):
             return [ShapeFault(param, "invalid_amount", cause.rule, cause.maximum, cause.decimals)]

@@ -49,6 +49,7 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: tuple[tuple[str, int], ...] = ()
     evidence_of: tuple[ClaimId, ...] = ()
     payouts: tuple[str, ...] = ()
+    reviews_of: tuple[ClaimId, ...] = ()
 
 
 def wanted_rows(reads: Sequence[tuple[BookId, Reads]]) -> dict[str, object]:

@@ -12,7 +12,7 @@ import msgspec
 from clawback.currencies import Currency
 from clawback.ids import BookId, ClaimId, PaymentId, ShopId
 from clawback.lanes.endpoints import EndpointChanges, Loaded
-from clawback.lanes.evidence import Evidence, EvidenceChanges
+from clawback.lanes.evidence import EvidenceChanges, EvidenceLoaded
 from clawback.lanes.payouts import Payout
 
 
@@ -378,7 +378,7 @@ class Rows(msgspec.Struct, frozen=True):
     waiting: tuple[Claim, ...] | None = None
     spent: tuple[Spent, ...] | None = None
     webhooks: Loaded | None = None
-    evidence: tuple[Evidence, ...] | None = None
+    evidence: EvidenceLoaded | None = None
     payouts: tuple[Payout, ...] | None = None
 
 

@@ -45,6 +45,7 @@ CHECKS: Final = (
     "versions_gapless",
     "one_reference_each",
     "releases_have_facts",
+    "reviews_have_two_principals",
     "waiting_are_served",
     CHAIN,
 )

@@ -362,6 +362,20 @@ WHERE c.status IN ('released', 'reversed')
     )
 LIMIT 20;
 
+-- name: reviews_have_two_principals :many ()
+-- What people found counts only if one proposed it and another confirmed it.
+SELECT json_build_object('fact', f.fact_id, 'type', f.type, 'object', f.object_id)::text AS found
+FROM facts AS f
+WHERE f.source = 'review'
+    AND NOT EXISTS (
+        SELECT FROM reviews AS r
+        WHERE r.shard = f.shard AND r.review_id = f.event_key AND r.book_id = f.book_id
+            AND f.type = 'review.' || r.finding
+            AND coalesce(r.confirmed_principal, r.confirmed_by)
+            <> coalesce(r.proposed_principal, r.proposed_by)
+    )
+LIMIT 20;
+
 -- name: waiting_are_served :many ()
 -- No claim waits for funds while its book has some, unless the next commit is on its way.
 SELECT json_build_object('book', h.book_id, 'waiting', h.waiting, 'available', a.balance)::text

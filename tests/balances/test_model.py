@@ -71,6 +71,19 @@ def test_debt_is_paid_down_once_nobody_waits() -> None:
     check(world)
 
 
+def test_who_waits_comes_before_debt() -> None:
+    """A credit goes to the claim that waits; the debt is as it was until nobody does."""
+    world = World()
+    waiting = world.opened(world.pay(fee=(1_000_000, 0)), "10")
+    world.dispute(world.pay(), "opened")
+    source = world.pay(usd_e4=5_000, local_minor=861)
+    world.later(hours=48)
+    world.accepted(SettleDue(payment_id=source.payment_id))
+    assert world.claim(waiting.claim_id).missing_usd_e4 == 806
+    assert world.balance("debt") == -150_000
+    check(world)
+
+
 def test_more_waiting_claims_than_one_commit_serves() -> None:
     """Two hundred in one, the rest in the commands that follow; in the end nobody waits."""
     world = World()
@@ -86,7 +99,9 @@ def test_more_waiting_claims_than_one_commit_serves() -> None:
 
 def paid_out(world: World, amount_e4: int, reference: str = "bank-1") -> PayoutOutcome:
     """What comes of recording a payout."""
-    command = RecordPayout(reference=reference, amount_usd_e4=amount_e4, note=None)
+    command = RecordPayout(
+        reference=reference, amount_usd_e4=amount_e4, note=None, actor="user:ana"
+    )
     outcome = world.accepted(command).response
     assert isinstance(outcome, PayoutOutcome)
     return outcome

@@ -93,6 +93,10 @@ CORRUPTIONS: Final = {
         '"generations":2',
     ),
     "releases_have_facts": Corruption("DELETE FROM facts", '"status":"released"'),
+    "reviews_have_two_principals": Corruption(
+        "UPDATE facts SET source = 'review', type = 'review.paid' WHERE type = 'refund.settled'",
+        '"type":"review.paid"',
+    ),
     "waiting_are_served": Corruption(
         "UPDATE heads SET waiting = 1; INSERT INTO accounts"
         " SELECT shard, book_id, 'USD', 'available', 5, 1, now() FROM heads",

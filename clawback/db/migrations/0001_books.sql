@@ -372,6 +372,8 @@ CREATE TABLE claims (
 CREATE INDEX claims_list_idx ON claims (shard, book_id, created_at, claim_id);
 CREATE INDEX claims_payment_idx ON claims (shard, payment_id);
 CREATE INDEX claims_due_idx ON claims (shard, book_id, due_at) WHERE due_at IS NOT NULL;
+-- What waits for people; no plain refund is in it.
+CREATE INDEX claims_review_idx ON claims (shard, book_id, updated_at) WHERE needs_review;
 -- What a key accepted counts towards its day.
 CREATE INDEX claims_accepted_idx ON claims (shard, book_id, approved_at)
 WHERE kind <> 'user_dispute' AND approved_at IS NOT NULL;
@@ -539,7 +541,7 @@ CREATE INDEX facts_unapplied_idx ON facts (shard, received_at) WHERE applied_at 
 CREATE TABLE payouts (
     shard integer NOT NULL,
     book_id varchar(32) COLLATE "C" NOT NULL,
-    reference varchar(96) COLLATE "C" NOT NULL,
+    reference varchar(64) COLLATE "C" NOT NULL,
     amount_usd_e4 bigint NOT NULL,
     note varchar(500),
     height bigint NOT NULL,

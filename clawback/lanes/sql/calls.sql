@@ -65,13 +65,13 @@ BEGIN
                     ), p_payment_changes
                 ) AS r
             CROSS JOIN LATERAL (
-                SELECT k.ctid AS place FROM payments AS k
+                SELECT k.ctid AS place, k.book_id FROM payments AS k
                 WHERE k.shard = p_shard
                     AND k.payment_id >= r.payment_id AND k.payment_id <= r.payment_id
-                    AND k.book_id = r.book_id
                 ORDER BY k.payment_id
                 LIMIT 1
             ) AS o
+            WHERE o.book_id = r.book_id
         ) AS n
         WHERE p.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
