@@ -105,6 +105,14 @@ SET approval_threshold_usd_e4 = $2, require_idempotency_key = $3, idempotency_ho
     settle_off_days = $13::date[], settle_calendar_version = $14
 WHERE book_id = $1;
 
+-- name: shard_of :one (book_id)
+SELECT shard
+FROM books
+WHERE book_id = $1;
+
+-- name: note_acts :exec (shard, acts)
+SELECT lane_note_acts_v1($1, $2::json);
+
 -- name: list_calendars :many ()
 SELECT book_id AS book, merchant_id AS merchant, mode, settle_calendar AS "settleCalendar",
     settle_calendar_version AS "settleCalendarVersion"
@@ -116,14 +124,6 @@ ORDER BY merchant_id, mode;
 UPDATE books
 SET settle_off_days = $2::date[], settle_calendar_version = $3
 WHERE settle_calendar = $1;
-
--- name: shard_of :one (book_id)
-SELECT shard
-FROM books
-WHERE book_id = $1;
-
--- name: note_acts :exec (shard, acts)
-SELECT lane_note_acts_v1($1, $2::json);
 
 -- name: create_key :exec (key_id, book_id, shop_id, kind, digest, scopes, max_claim_usd_e4,
 -- max_day_usd_e4, rate, burst, owner, at)

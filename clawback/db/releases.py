@@ -13,9 +13,14 @@ from typing import Final
 import msgspec
 
 FUNCTIONS: Final = (
-    "load.sql", "apply.sql", "calls.sql", "webhooks.sql", "exhibits.sql", "payouts.sql",
+    "load.sql",
+    "apply.sql",
+    "calls.sql",
+    "webhooks.sql",
+    "exhibits.sql",
+    "payouts.sql",
     "retention.sql",
-)  # fmt: skip
+)
 _FUNCTION: Final = re.compile(r"(?m)^CREATE OR REPLACE FUNCTION (\w+)")
 
 

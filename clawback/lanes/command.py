@@ -48,8 +48,8 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: bool = False
     deliveries: tuple[tuple[str, int], ...] = ()
     evidence_of: tuple[ClaimId, ...] = ()
-    payouts: tuple[str, ...] = ()
     reviews_of: tuple[ClaimId, ...] = ()
+    payouts: tuple[str, ...] = ()
 
 
 def wanted_rows(reads: Sequence[tuple[BookId, Reads]]) -> dict[str, object]:

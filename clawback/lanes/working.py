@@ -100,12 +100,12 @@ class WorkingSet:
         """What only few commands ask for."""
         if rows.webhooks is not None and (read.webhooks or read.deliveries):
             self.books[book_id].webhooks.fill(rows.webhooks, book_id, read.deliveries)
-        if rows.payouts is not None and read.payouts:
-            self.books[book_id].payouts.fill(rows.payouts, book_id, read.payouts)
         if rows.evidence is not None and (read.evidence_of or read.reviews_of):
             kept = self.books[book_id].evidence
             kept.fill(rows.evidence.evidence, book_id, read.evidence_of)
             kept.fill_reviews(rows.evidence.reviews, book_id, read.reviews_of)
+        if rows.payouts is not None and read.payouts:
+            self.books[book_id].payouts.fill(rows.payouts, book_id, read.payouts)
 
     def _fill_objects(self, rows: Rows) -> None:
         for payment in rows.payments or ():
