@@ -6,7 +6,7 @@ it changes state only through `Services.submit`, which puts a command on the lan
 shard. This module is part of the kernel, so that slices and `http/` share it without a cycle.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
@@ -93,6 +93,17 @@ class Answer(msgspec.Struct, frozen=True):
 NOTHING: Final = Answer(204, b"")
 
 
+class Streamed(msgspec.Struct, frozen=True):
+    """A 200 answer that is made while it is sent, for what may be too large to hold at once.
+
+    If a piece cannot be made, the connection is cut: whoever reads must look for the end.
+    """
+
+    pieces: Callable[[], AsyncIterator[bytes]]
+    media_type: str
+    status: int = 200
+
+
 class Services(Protocol):
     """What a handler may use."""
 
@@ -110,6 +121,10 @@ class Services(Protocol):
 
     def reader(self) -> "AbstractAsyncContextManager[PoolConnectionProxy]":
         """A read-only connection, apart from the lanes."""
+        ...
+
+    def prover(self) -> "AbstractAsyncContextManager[PoolConnectionProxy]":
+        """The read-only connection for what looks at a whole book; one at a time in a process."""
         ...
 
     def provider(self, name: str, account: str) -> object:
@@ -212,7 +227,7 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A call that takes no query parameters."""
 
 
-Handler = Callable[..., Awaitable[Answer | Refused]]
+Handler = Callable[..., Awaitable[Answer | Streamed | Refused]]
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -224,7 +239,7 @@ class Route(msgspec.Struct, frozen=True):
     body of type text/csv, where the call takes one, into what the handler finds in a `FileBody`,
     or refuses it. `upload` has the text fields of a form that brings one file, where the call
     takes one; the handler finds an `Upload` in a `FileBody`. `max_body` is in bytes.
-    `other_status`: another status of success.
+    `other_status`: another status of success. `media_type`: what the answer is, if not JSON.
     """
 
     method: str
@@ -243,5 +258,6 @@ class Route(msgspec.Struct, frozen=True):
     upload: type | None = None
     max_body: int = MAX_BODY
     other_status: int | None = None
+    media_type: str = "application/json"
     sandbox_only: bool = False
     open_cors: bool = False

@@ -7,13 +7,19 @@ start, so that a typo is not a silent default. Secrets are named by file, never 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 PREFIX: Final = "CLAWBACK_"
 ELSEWHERE: Final = frozenset(
-    {"CLAWBACK_KEY", "CLAWBACK_URL", "CLAWBACK_DATA", "CLAWBACK_CITUS_URL"}
+    {
+        "CLAWBACK_KEY",
+        "CLAWBACK_URL",
+        "CLAWBACK_DATA",
+        "CLAWBACK_OPERATOR",
+        "CLAWBACK_CITUS_URL",
+    }
 )
 """Names that the command line's own options read."""
 
@@ -49,6 +55,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     worker_concurrency: int = 64
     delivery_concurrency: int = 256
     """Webhooks that one worker sends at once."""
+    delivery_days: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Days after which a delivery that has ended is forgotten; 0: never."""
+    attempt_days: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Days after which the attempts of a claim that has ended are forgotten; 0: never."""
     readers: int = 8
     lanes: int = 1
     """Lanes in this process; 0 is one for each shard, at most four. See docs/decisions/0005."""

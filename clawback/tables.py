@@ -24,6 +24,7 @@ from clawback.claims import evidence as claims_evidence
 from clawback.claims import fold as claims_fold
 from clawback.claims import model as claims_model
 from clawback.claims import outside as claims_outside
+from clawback.claims import reviews as claims_reviews
 from clawback.claims import wire as claims_wire
 from clawback.db import pool, queries
 from clawback.egress import Egress
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
 ResponseT = TypeVar("ResponseT")
 
 SQL: Final = queries.load(__package__, "tables.sql")
+PROVER_SECONDS: Final = 10.0
+"""How long one proof waits for another of the same process."""
 
 log = logs.get_logger()
 
@@ -77,6 +80,7 @@ RULES: Final = Rules(
         **claims_batches.DECIDE,
         **claims_outside.DECIDE,
         **claims_early.DECIDE,
+        **claims_reviews.DECIDE,
         **simulation_actions.DECIDE,
         **simulation_model.DECIDE,
     },
@@ -107,16 +111,16 @@ class Runtime:
     def __init__(
         self,
         lanes: Lanes,
-        pools: "tuple[Pool, Pool]",
+        pools: "tuple[Pool, Pool, Pool]",
         accounts: Accounts,
         seal: SealFile | None,
         egress: Egress,
         public_url: str,
     ) -> None:
-        """Made by `running`. `pools`: of readers, of writers."""
+        """Made by `running`. `pools`: of readers, of writers, of the one prover."""
         self.lanes = lanes
         self.mint = Mint()
-        self._readers, self._writers = pools
+        self._readers, self._writers, self._prover = pools
         self._accounts = accounts
         self._seal = seal
         self._egress = egress
@@ -136,6 +140,11 @@ class Runtime:
     def reader(self) -> "AbstractAsyncContextManager[PoolConnectionProxy]":
         """A read-only connection."""
         return cast("AbstractAsyncContextManager[PoolConnectionProxy]", self._readers.acquire())
+
+    def prover(self) -> "AbstractAsyncContextManager[PoolConnectionProxy]":
+        """The connection for what looks at a whole book. Raises: TimeoutError if it stays taken."""
+        taken = self._prover.acquire(timeout=PROVER_SECONDS)
+        return cast("AbstractAsyncContextManager[PoolConnectionProxy]", taken)
 
     def writer(self) -> "AbstractAsyncContextManager[PoolConnectionProxy]":
         """A connection for the few writes that no lane owns."""
@@ -212,6 +221,7 @@ async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
         dsn, size=settings.readers, application_name=f"{name} reader"
     )
     writers = await pool.create_writer_pool(dsn, application_name=f"{name} writer")
+    prover = await pool.create_prover_pool(dsn, application_name=f"{name} prover")
     lanes = Lanes(
         dsn,
         settings.lanes or shards,
@@ -223,9 +233,11 @@ async def running(settings: Settings, *, name: str) -> AsyncIterator[Runtime]:
     egress = _egress(settings)
     try:
         url = settings.public_url or f"http://{settings.host}:{settings.port}"
-        yield Runtime(lanes, (readers, writers), _accounts(settings), seal, egress, url.rstrip("/"))
+        pools = (readers, writers, prover)
+        yield Runtime(lanes, pools, _accounts(settings), seal, egress, url.rstrip("/"))
     finally:
         await lanes.drain(settings.drain_seconds)
         await egress.close()
         await readers.close()
         await writers.close()
+        await prover.close()

@@ -11,7 +11,16 @@ from typing import TypedDict, TypeVar, Unpack
 import msgspec
 
 from clawback.balances import model as balances
-from clawback.claims import decisions, details, disputes, ending, evidence, fold, outside
+from clawback.claims import (
+    decisions,
+    details,
+    disputes,
+    ending,
+    evidence,
+    fold,
+    outside,
+    reviews,
+)
 from clawback.claims import model as claims
 from clawback.errors import Refused
 from clawback.ids import BookId, ClaimId, PaymentId, ShopId
@@ -43,6 +52,7 @@ DECIDE = {
     **evidence.DECIDE,
     **decisions.DECIDE,
     **details.DECIDE,
+    **reviews.DECIDE,
 }
 START = datetime(2026, 5, 12, 20, 0, tzinfo=UTC)
 KEY = "key:key_test"
@@ -134,6 +144,8 @@ class World:
         for actor, since in reads.spent:
             self.state.spent.setdefault((actor, since), 0)
         self.state.evidence.fill((), self.state.book.book_id, reads.evidence_of)
+        self.state.evidence.fill_reviews((), self.state.book.book_id, reads.reviews_of)
+        self.state.payouts.fill((), self.state.book.book_id, reads.payouts)
         self.state.take(reads)
 
     def look(self, see: Callable[[Draft], ResultT]) -> ResultT:
@@ -194,6 +206,7 @@ class World:
         usd_e4: int = 500_000,
         local_minor: int = 86_118,
         rail: tuple[str, str, str] = ("spei", "MX", "MXN"),
+        provider: str = "sandbox",
         fee: tuple[int, int] = (0, 0),
         window_days: int | None = 180,
         captured: bool = True,
@@ -208,7 +221,7 @@ class World:
                 amount_usd_e4=usd_e4,
                 currency=currency,  # type: ignore[arg-type]  # a plain text here
                 amount_minor=local_minor,
-                provider="sandbox",
+                provider=provider,
                 provider_account="default",
                 method_id=f"sbx_{method}",
                 method=method,

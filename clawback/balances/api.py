@@ -1,4 +1,4 @@
-"""GET /me/balance, /ledger/accounts and /ledger/entries (contract, section 9).
+"""GET /me/balance, /ledger/accounts and /ledger/entries (contract, section 9); all calls on books.
 
 Reads only; every figure of one answer is of one moment. Amounts are signed, credit positive, in
 major units with as many decimals as the books keep.
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from clawback import clock
+from clawback.balances import proofs, statements
+from clawback.balances.wire import EntryWire, show_entry
 from clawback.currencies import book_exponent
 from clawback.db import queries
 from clawback.errors import Refused
@@ -27,7 +29,6 @@ _ENCODER: Final = msgspec.json.Encoder()
 _BALANCES: Final = msgspec.json.Decoder(dict[str, int])
 _DIGITS: Final = re.compile("[0-9a-z]{4}|[1-9a-z][0-9a-z]{4,11}", re.ASCII)
 """How an entry's id writes its height: one way each, and below 2^63."""
-_LEGS: Final = msgspec.json.Decoder(list[tuple[str, str, int, int, int]])
 
 
 class Buckets(msgspec.Struct, frozen=True, rename="camel"):
@@ -173,31 +174,6 @@ class EntriesQuery(
     account: str | None = None
 
 
-class PostingWire(msgspec.Struct, frozen=True, rename="camel"):
-    """One leg, credit positive, in major units."""
-
-    account: str
-    currency: str
-    amount: msgspec.Raw
-    balance_after: msgspec.Raw
-    seq: int
-
-
-class EntryWire(msgspec.Struct, frozen=True, rename="camel"):
-    """A balanced fact and its place in the book's chain."""
-
-    id: str
-    type: str
-    created_at: str
-    effective_at: str
-    claim_id: str | None
-    transaction_id: str | None
-    postings: list[PostingWire]
-    height: int
-    previous_hash: str
-    hash: str
-
-
 class EntryList(msgspec.Struct, frozen=True):
     """A page of entries."""
 
@@ -249,30 +225,7 @@ async def list_entries(call: Call[NoBody, EntriesQuery]) -> Answer | Refused:
         total = (await SQL.count_entries(connection, **filters))["total"] if page.counts else None
         if before is not None and not await _exists(connection, call.book, before):
             return ParameterRefused(param="after")
-    entries = [
-        EntryWire(
-            row["entry_id"],
-            row["type"],
-            clock.wire_time(row["created_at"]),
-            clock.wire_time(row["effective_at"]),
-            row["claim_id"],
-            row["payment_id"],
-            [
-                PostingWire(
-                    account,
-                    currency,
-                    major(amount, book_exponent(currency)),
-                    major(after, book_exponent(currency)),
-                    seq,
-                )
-                for account, currency, amount, after, seq in _LEGS.decode(row["legs"])
-            ],
-            row["height"],
-            row["previous_hash"],
-            row["hash"],
-        )
-        for row in rows[: page.limit]
-    ]
+    entries = [show_entry(row) for row in rows[: page.limit]]
     last = entries[-1].id if entries else None
     shown = EntryList(entries, paginate(page, total, last, has_more=len(rows) > page.limit))
     return Answer(200, _ENCODER.encode(shown))
@@ -299,4 +252,6 @@ ROUTES: Final = (
         query=EntriesQuery,
         errors=("invalid_parameter",),
     ),
+    *statements.ROUTES,
+    *proofs.ROUTES,
 )

@@ -12,8 +12,8 @@ from clawback.claims import reading
 from clawback.claims.decisions import ApproveRefund, RejectRefund
 from clawback.claims.ending import CancelRefund, Changed
 from clawback.claims.wire import ClaimWire
-from clawback.errors import NotFound, Refused
-from clawback.ids import ClaimId, is_well_formed
+from clawback.errors import Refused
+from clawback.ids import ClaimId
 from clawback.lanes.command import Command
 from clawback.route import Answer, BodyT, Call, NoQuery, QueryT, Route
 
@@ -46,8 +46,6 @@ class RejectBody(
 
 async def act(call: Call[BodyT, QueryT], make: Callable[[ClaimId], Command]) -> Answer | Refused:
     """Do something to the claim of the call's path; the answer is the whole claim."""
-    if not is_well_formed(call.path["id"], "CLM-"):
-        return NotFound()
     claim_id, mode = ClaimId(call.path["id"]), call.book.mode
     history = await reading.read_history(call.services, call.book, claim_id)
 
@@ -59,8 +57,13 @@ async def act(call: Call[BodyT, QueryT], make: Callable[[ClaimId], Command]) -> 
 
 async def cancel(call: Call[CancelBody, NoQuery]) -> Answer | Refused:
     """POST /claims/{id}/cancel: withdraw a refund that has not been sent."""
-    reason, actor = call.body.reason, call.caller.actor
-    return await act(call, lambda one: CancelRefund(claim_id=one, reason=reason, actor=actor))
+    reason, caller = call.body.reason, call.caller
+    return await act(
+        call,
+        lambda one: CancelRefund(
+            claim_id=one, reason=reason, actor=caller.actor, principal=caller.person
+        ),
+    )
 
 
 async def approve(call: Call[ApproveBody, NoQuery]) -> Answer | Refused:

@@ -12,8 +12,8 @@ from clawback import clock
 from clawback.claims import acting, batching, detailing, exhibits, notices, preflight, reading
 from clawback.claims.model import OpenRefund
 from clawback.currencies import exponent
-from clawback.errors import InvalidAmount, NotFound, Refused
-from clawback.ids import PaymentId, is_well_formed
+from clawback.errors import InvalidAmount, Refused
+from clawback.ids import PaymentId
 from clawback.lanes.records import Claim
 from clawback.money import Amount, AmountError, major, not_negative, positive, usd
 from clawback.route import Answer, Call, NoQuery, Route
@@ -70,13 +70,11 @@ async def refund(call: Call[RefundBody, NoQuery]) -> Answer | Refused:
         expected = None if guard is msgspec.UNSET else not_negative(guard)
     except AmountError as error:
         return InvalidAmount(param=param, rule=error.rule, maximum=error.maximum)
-    payment_id, limits = call.path["id"], call.caller.limits
-    if not is_well_formed(payment_id, "TXN-"):
-        return NotFound()
+    limits = call.caller.limits
     return await call.services.submit(
         call.book,
         OpenRefund(
-            payment_id=PaymentId(payment_id),
+            payment_id=PaymentId(call.path["id"]),
             claim_id=call.services.mint.claim(clock.milliseconds(call.real_now)),
             amount=amount,
             reason=body.reason,

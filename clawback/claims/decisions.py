@@ -69,6 +69,7 @@ def decide_approve_refund(draft: Draft, command: Command, now: datetime) -> Refu
         return refused
     if claim.approved_by is None:
         claim = _agreed(draft, claim, command)
+        _note(draft, "approved", command, command.note)
     return Decided(response=changed(draft, claim), object_id=claim.claim_id)
 
 
@@ -120,9 +121,19 @@ def decide_reject_refund(
     if _asked_by(claim) == (command.principal or command.actor):
         return SelfApproval()
     claim = ended(draft, claim, REJECTED, "rejected_by_approver", command.actor, command.reason)
+    _note(draft, "rejected", command, command.reason)
     response = changed(draft, claim)
     left = serve_waiting(draft, payment_id=claim.payment_id)
     return Decided(response=response, object_id=claim.claim_id, follow_up=left)
+
+
+def _note(
+    draft: Draft, action: str, command: ApproveRefund | RejectRefund, note: str | None
+) -> None:
+    """The decision in the trail."""
+    draft.evidence.act(
+        action, command.claim_id, actor=command.actor, principal=command.principal, note=note
+    )
 
 
 def _asked_by(claim: Claim) -> str:

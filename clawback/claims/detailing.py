@@ -47,7 +47,12 @@ class PayerDetailsBody(
 
 
 def give(
-    seal: Seal, book: BookRef, claim_id: ClaimId, given: Given, actor: str
+    seal: Seal,
+    book: BookRef,
+    claim_id: ClaimId,
+    given: Given,
+    actor: str,
+    principal: str | None = None,
 ) -> GivePayerDetails:
     """The command that takes these details, checked and sealed."""
     checked = check(given, is_test=book.mode == "test")
@@ -59,6 +64,7 @@ def give(
         sealed=seal.close_text(whole, about=of_payer_details(book.book_id, claim_id)),
         faults=checked.faults,
         actor=actor,
+        principal=principal,
     )
 
 
@@ -100,7 +106,10 @@ async def payer_details(call: Call[PayerDetailsBody, NoQuery]) -> Answer | Refus
         document_type=body.document_type,
         document_id=body.document_id,
     )
-    return await acting.act(call, lambda one: give(seal, call.book, one, given, call.caller.actor))
+    caller = call.caller
+    return await acting.act(
+        call, lambda one: give(seal, call.book, one, given, caller.actor, caller.person)
+    )
 
 
 ROUTES: Final = (
@@ -112,7 +121,6 @@ ROUTES: Final = (
         "Say where the money of a refund goes",
         ClaimWire,
         body=PayerDetailsBody,
-        empty_body=False,
         errors=("not_found", "claim_transition_invalid", "payer_details_invalid"),
     ),
 )

@@ -52,6 +52,7 @@ class GivePayerDetails(Command, frozen=True, kw_only=True):
     sealed: str
     faults: tuple[Fault, ...]
     actor: str
+    principal: str | None = None
 
     def reads(self) -> Reads:
         """The claim."""
@@ -92,6 +93,9 @@ def decide_give_payer_details(draft: Draft, command: Command, now: datetime) -> 
     )
     given = draft.put_claim(queued(given, now))
     draft.tell("claim.updated", given, actor=command.actor, from_status=PENDING)
+    draft.evidence.act(
+        "payer_details_given", claim.claim_id, actor=command.actor, principal=command.principal
+    )
     return Decided(response=changed(draft, given), object_id=claim.claim_id)
 
 

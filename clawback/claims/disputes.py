@@ -237,23 +237,8 @@ def _brought(draft: Draft, claim: Claim, found: Standing, actor: str) -> Claim:
     if found.doubt is not None:
         return turns.put_in_review(draft, claim, found.doubt, actor)
     if claim.needs_review:
-        return resume(draft, claim, actor)
+        return turns.resume(draft, claim, actor)
     return claim
-
-
-def resume(draft: Draft, claim: Claim, actor: str, note: str | None = None) -> Claim:
-    """What put the claim in review is settled: automation goes on."""
-    after = replace(
-        claim,
-        needs_review=False,
-        review_reason=None,
-        version=claim.version + 1,
-        due_at=draft.now if claim.is_open else None,
-        updated_at=draft.now,
-    )
-    draft.put_claim(after)
-    draft.tell("claim.updated", after, actor=actor, from_status=claim.status, note=note)
-    return after
 
 
 def _with_words(draft: Draft, claim: Claim, notice: port.DisputeNotice) -> Claim:
@@ -298,7 +283,7 @@ def _decided(
     if target in {RELEASED, REVERSED}:
         if claim.status == target:  # of two grants the larger holds
             claim = turns.reverse(draft, claim, actor, "another amount was granted")
-        claim = _lost(draft, claim, notice.amount_minor, actor)
+        claim = _lost(draft, claim, notice.amount_minor, actor, notice.reason)
         return turns.reverse(draft, claim, actor, notice.reason) if target == REVERSED else claim
     if claim.status in {RELEASED, REVERSED}:
         return claim
@@ -307,7 +292,7 @@ def _decided(
     return ended(draft, claim, target, resolution, actor, notice.reason)
 
 
-def _lost(draft: Draft, claim: Claim, granted_minor: int, actor: str) -> Claim:
+def _lost(draft: Draft, claim: Claim, granted_minor: int, actor: str, note: str | None) -> Claim:
     """Decided for the payer: approved and released in this commit, whole or in part."""
     if claim.status == RELEASED:  # and reversed in the next step: what was granted stays so
         return claim
@@ -322,7 +307,7 @@ def _lost(draft: Draft, claim: Claim, granted_minor: int, actor: str) -> Claim:
     resolution = "accepted" if is_accepted else "lost"
     if granted_minor < claim.amount_minor:
         resolution = "partially_lost"
-    return turns.release(draft, claim, resolution, actor)
+    return turns.release(draft, claim, resolution, actor, note)
 
 
 def _escalated(

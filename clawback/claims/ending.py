@@ -51,6 +51,7 @@ class CancelRefund(Command, frozen=True, kw_only=True):
     claim_id: ClaimId
     reason: str | None
     actor: str
+    principal: str | None = None
 
     def reads(self) -> Reads:
         """The claim; its payment and accounts are discovered."""
@@ -72,6 +73,13 @@ def decide_cancel_refund(
     if claim.attempts:
         return ClaimInFlight(attempt_id=draft.attempts_of(claim.claim_id)[-1].attempt_id)
     claim = ended(draft, claim, CANCELED, "canceled_by_merchant", command.actor, command.reason)
+    draft.evidence.act(
+        "canceled",
+        claim.claim_id,
+        actor=command.actor,
+        principal=command.principal,
+        note=command.reason,
+    )
     response = changed(draft, claim)
     left = serve_waiting(draft, payment_id=claim.payment_id)
     return Decided(response=response, object_id=claim.claim_id, follow_up=left)

@@ -14,7 +14,7 @@ from clawback.claims.acting import act
 from clawback.claims.evidence import AcceptDispute, AddEvidence, RemoveEvidence, SubmitEvidence
 from clawback.claims.wire import ClaimWire, EvidenceWire
 from clawback.errors import NotFound, Refused
-from clawback.ids import ClaimId, is_well_formed, opaque
+from clawback.ids import ClaimId, opaque
 from clawback.lanes.evidence import Evidence
 from clawback.route import Answer, Call, FileBody, NoBody, NoQuery, Route, Upload
 
@@ -101,8 +101,6 @@ def evidence_wire(item: Evidence) -> EvidenceWire:
 
 async def add(call: Call[EvidenceBody, NoQuery]) -> Answer | Refused:
     """POST /claims/{id}/evidence: a text, or a file."""
-    if not is_well_formed(call.path["id"], "CLM-"):
-        return NotFound()
     claim_id = ClaimId(call.path["id"])
     command = _command(call, claim_id)
     body: object = call.body
@@ -129,8 +127,6 @@ def _removed(item: Evidence) -> Answer:
 
 async def remove(call: Call[NoBody, NoQuery]) -> Answer | Refused:
     """DELETE /claims/{id}/evidence/{evidenceId}: before it is submitted."""
-    if not is_well_formed(call.path["id"], "CLM-"):
-        return NotFound()
     command = RemoveEvidence(
         claim_id=ClaimId(call.path["id"]),
         evidence_id=call.path["evidenceId"],
@@ -176,7 +172,6 @@ ROUTES: Final = (
         EvidenceWire,
         status=201,
         body=EvidenceBody,
-        empty_body=False,
         upload=EvidenceForm,
         max_body=files.MAX_BYTES + 65_536,
         errors=("not_found", "claim_transition_invalid", "evidence_closed", "evidence_invalid"),

@@ -25,6 +25,7 @@ from clawback.claims.moves import (
     REVERSED,
     move,
 )
+from clawback.claims.resending import call_rules, next_operation, wait_for_people
 from clawback.claims.turns import put_in_review, release, reopen_paid, reverse
 from clawback.currencies import USD
 from clawback.errors import NotFound, Refused
@@ -39,8 +40,9 @@ from clawback.providers import port
 replace = msgspec.structs.replace
 
 BACK_OFF_SECONDS: Final = (1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
-LOOK_FIRST: Final = frozenset({"calling", "unknown", "accepted"})
-"""States in which the provider may have the refund already: ask before anything is sent."""
+LEFT: Final = frozenset({"refund.settled", "review.paid"})
+CAME_BACK: Final = frozenset({"refund.returned", "review.not_paid"})
+"""Facts that prove that money left, and that it is back or never left."""
 
 _RELEASE_ACCOUNTS: Final = tuple(
     AccountName(USD, name) for name in (a.FROZEN, a.PAYABLE, a.FX, a.AVAILABLE, a.DEBT)
@@ -93,7 +95,10 @@ def decide_start_attempt(draft: Draft, command: Command, now: datetime) -> Refus
         claim = approve(draft, claim, command.actor)
     if not _takes_over(draft, claim, command):
         return Decided(response=AttemptStarted(claim, None, payment))
-    operation = "lookup" if claim.provider_state in LOOK_FIRST else "refund"
+    operation = next_operation(claim, call_rules(payment))
+    if operation is None:
+        claim = wait_for_people(draft, claim, command.actor)
+        return Decided(response=AttemptStarted(claim, None, payment))
     return _attempted(draft, claim, payment, command, operation)
 
 
@@ -196,6 +201,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What the provider says of a refund, whoever brought it.
 
     `status` is accepted, settled, declined, unavailable, unknown, absent or returned.
+    `wait_seconds`: how long the provider asks to be left alone, at most a day.
     """
 
     status: str
@@ -206,6 +212,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     settles_at: datetime | None = None
     at: datetime | None = None
     reason: str | None = None
+    wait_seconds: int = 0
 
 
 def report(found: port.Found) -> Report:
@@ -246,7 +253,8 @@ def report(found: port.Found) -> Report:
                 reason=found.reason,
             )
         case port.Unavailable() | port.Unknown():
-            return Report(status=found.outcome, reason=found.reason)
+            wait = found.retry_after_seconds or 0
+            return Report(status=found.outcome, reason=found.reason, wait_seconds=wait)
         case port.Absent():
             return Report(status="absent")
         case _:
@@ -397,7 +405,7 @@ def _advanced(
         return put_in_review(draft, told, reason, actor), ()
     match report.status:
         case "settled":
-            return release(draft, told, "refunded", actor), ()
+            return release(draft, told, "refunded", actor, report.reason), ()
         case "declined":
             failed = ended(draft, told, FAILED, "declined_by_provider", actor, report.reason)
             return failed, serve_waiting(draft, payment_id=claim.payment_id)
@@ -406,11 +414,12 @@ def _advanced(
             is_ahead = settles_at is not None and settles_at > draft.now
             due_at = settles_at if is_ahead else draft.now + back_off(claim.attempts)
             return _waits(draft, told, "accepted", due_at, actor), ()
-        case "unavailable" | "absent":
-            due_at = draft.now if report.status == "absent" else draft.now + back_off(told.attempts)
-            return _waits(draft, told, "unavailable", due_at, actor), ()
+        case "absent":
+            return _waits(draft, told, "unavailable", draft.now, actor), ()
         case _:
-            return _waits(draft, told, "unknown", draft.now + back_off(told.attempts), actor), ()
+            state = "unavailable" if report.status == "unavailable" else "unknown"
+            wait = max(back_off(told.attempts), timedelta(seconds=report.wait_seconds))
+            return _waits(draft, told, state, draft.now + wait, actor), ()
 
 
 def back_off(tries: int) -> timedelta:
@@ -439,23 +448,24 @@ def _waits(
 def _paid_after_all(
     draft: Draft, claim: Claim, report: Report, actor: str
 ) -> tuple[Claim, tuple[Command, ...]]:
-    """Rows 16 and 8 in one commit, unless the money is known to have come back since."""
+    """Rows 16 and 8 in one commit, unless the money is known to be back, or never to have left."""
+    back_at = latest(draft, claim, CAME_BACK)
+    is_known = claim.status == REVERSED or back_at is not None
+    if is_known and not _is_after(report.at, back_at):
+        return claim, ()
     if _differs(claim, report):
         reason = "amount or currency differs from what was asked"
         return put_in_review(draft, claim, reason, actor), ()
-    returned_at = _latest(draft, claim, "refund.returned")
-    if claim.status == REVERSED and not _is_after(report.at, returned_at):
-        return claim, ()
     payment = draft.known_payment(claim.payment_id)
     if payment.open_dispute_id is not None:
         replace_inquiries(draft, payment, claim.amount_minor, claim.claim_id, actor)
-    claim = release(draft, reopen_paid(draft, claim, actor), "refunded", actor)
+    claim = release(draft, reopen_paid(draft, claim, actor), "refunded", actor, report.reason)
     return claim, serve_waiting(draft, payment_id=claim.payment_id)
 
 
-def _latest(draft: Draft, claim: Claim, kind: str) -> datetime | None:
-    """When this was last true of the claim, by what was told of it."""
-    told = [fact for fact in draft.facts_about(claim.claim_id) if fact.type == kind]
+def latest(draft: Draft, claim: Claim, kinds: frozenset[str]) -> datetime | None:
+    """When one of these was last true of the claim, by what was told of it."""
+    told = [fact for fact in draft.facts_about(claim.claim_id) if fact.type in kinds]
     return max((fact.effective_at for fact in told if fact.effective_at), default=None)
 
 
@@ -469,11 +479,11 @@ def _returned(
     """Money that had left came back; seen first, it implies that it had left."""
     if claim.status not in {APPROVED, FAILED, RELEASED}:
         return claim, ()
+    if _is_after(latest(draft, claim, LEFT), report.at):
+        return claim, ()
     if _differs(claim, report):
         reason = "amount or currency differs from what was asked"
         return put_in_review(draft, claim, reason, actor), ()
-    if _is_after(_latest(draft, claim, "refund.settled"), report.at):
-        return claim, ()
     if claim.status == FAILED:
         claim = reopen_paid(draft, claim, actor)
     if claim.status == APPROVED:

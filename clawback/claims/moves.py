@@ -46,9 +46,9 @@ def _changes(*statuses: str) -> tuple[Move, ...]:
 _TOP_UP: Final = Move(3, PENDING, PENDING, "freeze", "claim.updated", ("clock",), ("freeze",))
 
 _REFUND_MOVES: Final = (
-    Move(1, None, PENDING, "freeze", "claim.opened", ("key", "provider"), ("freeze",)),
+    Move(1, None, PENDING, "freeze", "claim.opened", ("key", "provider", "review"), ("freeze",)),
     _TOP_UP,
-    *_changes(PENDING, APPROVED, RELEASED, FAILED, REVERSED),
+    *_changes(*STATUSES),
     Move(
         5,
         PENDING,

@@ -90,7 +90,9 @@ def decide_record_outside_refund(
     if told.at is None:
         told = replace(told, at=command.fact.effective_at)
     if is_new:
-        claim = _opened(draft, payment, command)
+        claim = record_outside(
+            draft, payment, command.claim_id, told, command.actor, command.reason
+        )
     if claim is None:
         return Decided()
     left: tuple[Command, ...] = ()
@@ -110,18 +112,22 @@ def _known(draft: Draft, payment: Payment, reference: str | None) -> Claim | Non
     return None
 
 
-def _opened(draft: Draft, payment: Payment, command: RecordOutsideRefund) -> Claim:
+def record_outside(
+    draft: Draft,
+    payment: Payment,
+    claim_id: ClaimId,
+    told: Report,
+    actor: str,
+    reason: str | None = None,
+) -> Claim:
     """Rows 1, 7 and 8 in one commit; an open inquiry that it covers ends first."""
-    told = command.report
     assert told.amount_minor is not None, told
     replaced: ClaimId | None = None
     freed: Sources = ()
     if payment.open_dispute_id is not None:
-        replaced, freed = replace_inquiries(
-            draft, payment, told.amount_minor, command.claim_id, command.actor
-        )
+        replaced, freed = replace_inquiries(draft, payment, told.amount_minor, claim_id, actor)
     claim = Claim(
-        claim_id=command.claim_id,
+        claim_id=claim_id,
         book_id=payment.book_id,
         payment_id=payment.payment_id,
         shop_id=payment.shop_id,
@@ -133,8 +139,8 @@ def _opened(draft: Draft, payment: Payment, command: RecordOutsideRefund) -> Cla
         amount_usd_e4=0,
         claimed_before_minor=0,
         claimed_before_usd_e4=0,
-        reason=command.reason,
-        requested_by=command.actor,
+        reason=reason,
+        requested_by=actor,
         provider=payment.provider,
         provider_account=payment.provider_account,
         provider_reference=told.provider_reference,
@@ -144,9 +150,9 @@ def _opened(draft: Draft, payment: Payment, command: RecordOutsideRefund) -> Cla
         created_at=draft.now,
         updated_at=draft.now,
     )
-    claim = turns.open_claim(draft, claim, command.actor, earmarked=freed)
-    claim = turns.approve(draft, claim, 7, claim.amount_minor, command.actor)
-    return turns.release(draft, claim, "refunded", command.actor)
+    claim = turns.open_claim(draft, claim, actor, earmarked=freed)
+    claim = turns.approve(draft, claim, 7, claim.amount_minor, actor)
+    return turns.release(draft, claim, "refunded", actor, told.reason)
 
 
 DECIDE: Final[dict[type, Decide]] = {RecordOutsideRefund: decide_record_outside_refund}

@@ -5,7 +5,7 @@ read before it with what it added, so that the stored answer is whole too.
 """
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -175,12 +175,24 @@ async def read(call: Call[NoBody, NoQuery]) -> Answer | Refused:
     return Answer(200, render_claim(claim, call.book.mode, history, link))
 
 
+Kind = Literal["user_dispute", "inquiry", "chargeback", "med"]
+Status = Literal["pending", "approved", "released", "rejected", "canceled", "failed", "reversed"]
+Waiting = Literal[
+    "awaiting_evidence",
+    "awaiting_payer_details",
+    "awaiting_approval",
+    "awaiting_funds",
+    "provider_unknown",
+    "processing",
+]
+
+
 class ClaimsQuery(ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """Filters of GET /claims."""
 
-    kind: str | None = None
-    status: str | None = None
-    pending_reason: str | None = None
+    kind: Kind | None = None
+    status: Status | None = None
+    pending_reason: Waiting | None = None
     transaction_id: str | None = None
     shop_id: str | None = None
     needs_review: bool | None = None

@@ -3,7 +3,8 @@
 Pure. What networks say of a case forms a set, in which order and repetition mean nothing: the
 later round is stronger, and within a round what stands further down in `PRECEDENCE`. What a
 network said with another currency, or with more money than was ever demanded, is no part of the
-set: it puts the claim in review until something as strong is said (contract, section 11).
+set: it puts the claim in review until something as strong is said (contract, section 11), or two
+people have found what is true: that is said too, and settles all doubts that were there before.
 """
 
 from collections.abc import Iterable
@@ -130,8 +131,9 @@ def demanded(told: Iterable[Told]) -> port.DisputeNotice | None:
 
     But `lost` that says so too is an opening as well: its own was lost.
     """
-    openings = [one for one in told if one.notice.status in OPENINGS]
-    openings += [one for one in told if one.notice.demanded_minor is not None]
+    networks = [one for one in told if one.fact.source != "review"]
+    openings = [one for one in networks if one.notice.status in OPENINGS]
+    openings += [one for one in networks if one.notice.demanded_minor is not None]
     first = min(openings, key=lambda one: one.strength, default=None)
     if first is None or _is_foreign(first):
         return None
@@ -150,10 +152,11 @@ def standing(told: Iterable[Told], *, currency: str, amount_minor: int) -> Stand
     """How the case stands; None if nothing valid was said."""
     valid: list[Told] = []
     doubtful: list[Told] = []
-    resumed = []
+    settled = []
     for one in told:
+        if one.fact.source == "review":
+            settled.append(one.fact.received_at)
         if one.fact.type == "review.resume":
-            resumed.append(one.fact.received_at)
             continue
         is_valid = not _is_foreign(one) and one.notice.currency == currency
         if one.notice.status == "lost":
@@ -167,7 +170,7 @@ def standing(told: Iterable[Told], *, currency: str, amount_minor: int) -> Stand
     open_doubts = [
         one
         for one in doubtful
-        if one.strength > best.strength and not any(one.fact.received_at <= at for at in resumed)
+        if one.strength > best.strength and not any(one.fact.received_at <= at for at in settled)
     ]
     doubt = "amount or currency differs from what the case demands" if open_doubts else None
     return Standing(best.notice, doubt)

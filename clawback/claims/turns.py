@@ -40,6 +40,15 @@ from clawback.payments.model import local_book_minor, tell_given_back
 replace = msgspec.structs.replace
 
 _SHOWN: Final = 500
+UNPROVEN: Final = frozenset(
+    {
+        "canceled_by_merchant",
+        "rejected_by_approver",
+        "superseded_by_dispute",
+        "refunded_instead",
+    }
+)
+"""Ends that no word from outside brought about: a claim in review stays in it."""
 
 
 def post(draft: Draft, claim: Claim, recipe: entries.Recipe, step: str) -> None:
@@ -220,7 +229,9 @@ def grant_part(draft: Draft, claim: Claim, granted_minor: int, actor: str) -> Cl
     return _granted(draft, claim, after, granted_minor, actor)
 
 
-def release(draft: Draft, claim: Claim, resolution: str, actor: str) -> Claim:
+def release(
+    draft: Draft, claim: Claim, resolution: str, actor: str, note: str | None = None
+) -> Claim:
     """Row 8: the money has left; the payment counts it as refunded or charged back."""
     row = move(claim, 8)
     payment = draft.known_payment(claim.payment_id)
@@ -246,7 +257,14 @@ def release(draft: Draft, claim: Claim, resolution: str, actor: str) -> Claim:
             released_at=draft.now,
         )
     )
-    draft.tell(row.event, after, actor=actor, from_status=claim.status, movement=row.movement)
+    draft.tell(
+        row.event,
+        after,
+        actor=actor,
+        from_status=claim.status,
+        movement=row.movement,
+        note=None if note is None else note[:_SHOWN],
+    )
     _tell_given_back(draft, after, minor, actor)
     return after
 
@@ -335,8 +353,8 @@ def closed(draft: Draft, claim: Claim, status: str, resolution: str, *, counted_
             missing_usd_e4=0,
             excess_minor=0,
             excess_usd_e4=0,
-            needs_review=False,
-            review_reason=None,
+            needs_review=claim.needs_review and resolution in UNPROVEN,
+            review_reason=claim.review_reason if resolution in UNPROVEN else None,
             provider_state=None,
             due_at=None,
             updated_at=draft.now,
@@ -431,4 +449,21 @@ def put_in_review(draft: Draft, claim: Claim, reason: str, actor: str) -> Claim:
         )
     )
     draft.tell("claim.updated", after, actor=actor, from_status=claim.status, note=reason)
+    return after
+
+
+def resume(draft: Draft, claim: Claim, actor: str, note: str | None = None) -> Claim:
+    """What put the claim in review is settled: automation goes on, by asking before it sends."""
+    is_doubtful = claim.kind == REFUND and claim.is_open
+    after = replace(
+        claim,
+        needs_review=False,
+        review_reason=None,
+        version=claim.version + 1,
+        provider_state=(claim.provider_state or "unknown") if is_doubtful else claim.provider_state,
+        updated_at=draft.now,
+    )
+    after = queued(after, draft.now)
+    after = draft.put_claim(replace(after, due_at=draft.now if claim.is_open else None))
+    draft.tell("claim.updated", after, actor=actor, from_status=claim.status, note=note)
     return after

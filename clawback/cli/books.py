@@ -4,12 +4,13 @@ A change holds for what happens after it: nothing that was booked is touched. Am
 USD and percent, and kept exactly.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clawback.cli.options import Live, Merchant, percent_e4, usd_e4
-from clawback.cli.output import Stop, clean
+from clawback.cli.output import Stop, clean, note, writing
 from clawback.cli.session import Database, with_database
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ NAMES = {
     "reserve": "percent of each payment held back",
     "reserve-days": "days that the reserve is held",
     "settle-hours": "hours until captured money is available",
+    "settle-calendar": "country by whose business days it settles instead; `-` for hours",
+    "settle-days": "business days until captured money is available",
     "credit-line": "USD that claims may freeze beyond the balance",
     "dispute-fee": "USD for each chargeback",
     "require-idempotency-key": "yes or no",
@@ -72,6 +75,47 @@ def set_book(
     database.show_one(database.run(change))
 
 
+@app.command("refresh-calendars")
+@with_database
+def refresh_calendars(database: Database) -> None:
+    """Look the days off of all calendars up anew; worth it each year and after an upgrade."""
+    from clawback.cli import register  # noqa: PLC0415 - the driver is loaded only when used
+
+    rows = database.run(register.refresh_calendars)
+    database.show(("merchant", "mode", "settleCalendar", "settleCalendarVersion"), rows)
+
+
+@app.command("export")
+@with_database
+def export_book(
+    database: Database,
+    merchant: Merchant,
+    *,
+    out: Annotated[Path | None, typer.Option(help="File to write. (default: print it)")] = None,
+    live: Live = False,
+) -> None:
+    """Write all entries of a merchant's test book (--live: live book), for `clawback verify`."""
+    from clawback.cli import exports  # noqa: PLC0415 - the driver is loaded only when used
+
+    mode = "live" if live else "test"
+    with writing(out) as file:
+        head = database.run(lambda session: exports.write_book(session, merchant, mode, file))
+    note(f"head {head.height}:{head.hash}")
+
+
+@app.command("trial-balance")
+@with_database
+def show_trial_balance(database: Database, merchant: Merchant, *, live: Live = False) -> None:
+    """Show debit and credit of each account, and their sums, which must be equal."""
+    from clawback.cli import exports  # noqa: PLC0415 - the driver is loaded only when used
+
+    mode = "live" if live else "test"
+    rows, wrong = database.run(lambda session: exports.trial_balance(session, merchant, mode))
+    database.show(("currency", "account", "debit", "credit"), rows)
+    if wrong:
+        raise Stop(f"debit and credit differ in {', '.join(wrong)}", "Run `clawback audit`.")
+
+
 def _read(name: str, value: str) -> tuple[str, object]:
     """The column of a setting and what to put there. Raises: Stop."""
     match name:
@@ -81,7 +125,9 @@ def _read(name: str, value: str) -> tuple[str, object]:
             return "reserve_percent_e4", percent_e4(value, name)
         case "credit-line" | "dispute-fee":
             return f"{name.replace('-', '_')}_usd_e4", usd_e4(value, name)
-        case "reserve-days" | "settle-hours" | "idempotency-hours":
+        case "settle-calendar":
+            return "settle_calendar", None if value == "-" else value
+        case "reserve-days" | "settle-hours" | "settle-days" | "idempotency-hours":
             return name.replace("-", "_"), _whole(value, name)
         case "require-idempotency-key" if value in {"yes", "no"}:
             return "require_idempotency_key", value == "yes"

@@ -23,6 +23,8 @@ ResultT = TypeVar("ResultT")
 
 DELIVERING: Final = 4
 """Connections that a worker has for webhooks."""
+PROVERS: Final = 1
+"""Connections of an API process that look at whole books."""
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -55,7 +57,7 @@ async def _look(session: "Connection") -> list[Check]:
     room = (await register.SQL.read_room(session))["connections"]
     settings = Settings()
     processes = os.cpu_count() or 1
-    needed = (processes + 1) * (MAX_LANES + settings.readers) + 3 + DELIVERING
+    needed = (processes + 1) * (MAX_LANES + settings.readers + PROVERS) + 3 + DELIVERING
     return [
         Check("server", ok=True, found=f"PostgreSQL {version.major}.{version.minor}"),
         Check("durability", not wrong, "; ".join(wrong) or "fit for money", "Set what is named."),

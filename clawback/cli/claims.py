@@ -1,20 +1,24 @@
 """`clawback claims`: list, show and decide claims: refunds, inquiries, chargebacks, MEDs.
 
-Everything goes over the HTTP API with a key, so it can do what the key may do and no more.
+Everything goes over the HTTP API with a key, so it can do what the key may do and no more; but
+`reviews` and `resolve`, which are no calls of the API: they are for operators, on the database.
 """
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 import msgspec
 import typer
 
+from clawback.cli import evidence
+from clawback.cli.operating import Named, named
 from clawback.cli.options import After, Limit, RetryKey, given, retry_key
-from clawback.cli.output import Stop, clean, heading, show_fields, show_json, show_table
-from clawback.cli.session import Api, pick, with_api
+from clawback.cli.output import Stop, clean, heading, note, show_fields, show_json, show_table
+from clawback.cli.session import Api, Database, pick, with_api, with_database
 
 app = typer.Typer()
+app.add_typer(evidence.app, name="evidence")
 
 COLUMNS = {
     "id": "id",
@@ -32,6 +36,30 @@ PARTS = {
     "entries": ("id", "type", "href"),
     "attempts": ("number", "operation", "outcome", "providerReference", "startedAt", "endedAt"),
 }
+MONEY: Final = (
+    "amount",
+    "currency",
+    "amountUsd",
+    "frozenUsd",
+    "missingUsd",
+    "inTransitUsd",
+    "amountReleased",
+    "amountReleasedUsd",
+    "excessAmount",
+    "excessUsd",
+)
+TIMES: Final = (
+    "evidenceDueAt",
+    "evidenceSubmittedAt",
+    "payerDetailsDueAt",
+    "refundDeadlineAt",
+    "expectedBy",
+    "createdAt",
+    "updatedAt",
+    "resolvedAt",
+    "releasedAt",
+)
+REVIEWS: Final = ("claim", "kind", "status", "amount", "currency", "merchant", "mode", "reason")
 DETAILS = 'For instance { "rail": "spei", "holderName": "…", "account": "…" }.'
 Id = Annotated[str, typer.Argument(metavar="CLAIM", help="CLM-…")]
 
@@ -74,7 +102,16 @@ def show_claim(api: Api, claim: Id) -> None:
         return
     told = reply.data
     parts = {name: told.pop(name, None) for name in PARTS}
-    show_fields(told)
+    exhibits = told.pop("evidence", None)
+    money = {name: told.pop(name) for name in MONEY}
+    times = {name: at for name in TIMES if (at := told.pop(name)) is not None}
+    show_fields({name: value for name, value in told.items() if value is not None})
+    for name, fields in (("money", money), ("times and deadlines", times)):
+        heading(name)
+        show_fields(fields)
+    if isinstance(exhibits, list) and exhibits:
+        heading("evidence")
+        evidence.show_evidence(exhibits)
     for name, columns in PARTS.items():
         rows = parts[name]
         if isinstance(rows, list) and rows:
@@ -142,6 +179,102 @@ def give_payer_details(
     if link is None:
         raise Stop("this claim asks its payer for nothing", "`clawback claims show` tells why.")
     api.show_fields({"payerDetailsUrl": link})
+
+
+@app.command("submit")
+@with_api
+def submit_evidence(api: Api, claim: Id, retry: RetryKey = None) -> None:
+    """Send the evidence of a case to its network, once a round; it is closed with that."""
+    _act(api, claim, "submit", {}, retry)
+
+
+@app.command("accept")
+@with_api
+def accept_dispute(
+    api: Api,
+    claim: Id,
+    retry: RetryKey = None,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it cannot be undone.")] = False,
+) -> None:
+    """Give in to a dispute: a chargeback or MED is paid, an inquiry becomes a refund."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Stop("giving in is final", "Say that you mean it with --yes.")
+        typer.confirm(f"Give in to {clean(claim)}? It cannot be undone.", abort=True)
+    _act(api, claim, "accept", {}, retry)
+
+
+@app.command("reviews")
+@with_database
+def list_reviews(
+    database: Database,
+    merchant: Annotated[str | None, typer.Option(help="Of this merchant only.")] = None,
+    limit: Limit = 50,
+) -> None:
+    """List claims that wait for two people: why, and what was proposed. On the database."""
+    from clawback.cli import trail  # noqa: PLC0415 - the driver is loaded only when used
+
+    rows = database.run(lambda session: trail.list_reviews(session, merchant, limit))
+    if database.as_json:
+        show_json({"data": rows})
+        return
+    show_table(REVIEWS, [[row[name] for name in REVIEWS] for row in rows])
+    proposals = [
+        [row["claim"], *(one.get(name) for name in ("finding", "by", "reason", "at", "holds"))]
+        for row in rows
+        if isinstance(row["proposals"], list)
+        for one in row["proposals"]
+    ]
+    if proposals:
+        heading("proposed, not confirmed")
+        show_table(("claim", "finding", "by", "reason", "at", "holds"), proposals)
+
+
+@app.command("resolve")
+@with_database
+def resolve_claim(
+    database: Database,
+    claim: Id,
+    finding: Annotated[
+        Literal["paid", "not-paid", "resume"],
+        typer.Option("--as", help="All of its money left; none did, or it is back; ask again."),
+    ],
+    reason: Annotated[str, typer.Option(help="How you know; at most 500 characters.")],
+    operator: Named = None,
+    merchant: Annotated[
+        str | None, typer.Option(help="Whose claim, where several books know its id.")
+    ] = None,
+) -> None:
+    """Say what is true of a claim in review; a second person who says the same confirms it.
+
+    On the database: it is decided as a call would be. Both need a name of their own, and a reason.
+    """
+    from clawback.cli import trail  # noqa: PLC0415 - the driver is loaded only when used
+
+    if not 1 <= len(reason.strip()) <= 500:  # noqa: PLR2004 - as the trail keeps it
+        raise Stop("the reason is empty, or longer than 500 characters", "Say how you know.")
+    by = named(operator)
+    said = trail.Finding(claim, finding.replace("-", "_"), reason.strip(), merchant)
+    done = database.run(lambda session: trail.resolve(session, database.dsn, by, said))
+    review, after = done.review, done.changed.claim
+    is_confirmed = review.confirmed_by is not None
+    database.show_one(
+        {
+            "id": after.claim_id,
+            "status": after.status,
+            "resolution": after.resolution,
+            "needsReview": after.needs_review,
+            "relatedClaimId": after.related_claim_id,
+            "finding": finding,
+            "proposedBy": review.proposer,
+            "confirmedBy": review.confirmed_principal or review.confirmed_by,
+        }
+    )
+    for who in done.outdated:
+        note(f"What {who} proposed holds no more: something happened to the claim since.")
+    if not is_confirmed:
+        note("Proposed. Another person has to say the same before anything is done.")
 
 
 def _read_details(file: Path) -> dict[str, object]:

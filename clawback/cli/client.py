@@ -8,10 +8,11 @@ setting of the environment is read.
 import base64
 import hmac
 import http.client
+import secrets
 import ssl
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final
+from typing import BinaryIO, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -22,6 +23,7 @@ from clawback.cli.output import Stop, clean
 PREFIX: Final = "/api/v1"
 TRIES_AT_RATE: Final = 5
 RATE_SECONDS: Final = 1.0
+PIECE: Final = 65_536
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
 _ADVICE: Final = {
     "missing_api_key": "Set CLAWBACK_KEY to a secret key.",
@@ -95,6 +97,22 @@ class Client:
         """Read something. Raises: Stop if it is refused or nobody answers."""
         return self._call("GET", path, query=query)
 
+    def save(self, path: str, out: BinaryIO, **query: object) -> None:
+        """Copy an answer that may be large. Raises: Stop like `get`; the copy is then not whole."""
+        target, headers = self._asked(path, query)
+        connection = self._connect()
+        try:
+            connection.request("GET", target, headers=headers)
+            answer = connection.getresponse()
+            if answer.status != http.client.OK:
+                raise _refusal(answer.status, answer.read())
+            while piece := answer.read(PIECE):
+                out.write(piece)
+        except (OSError, http.client.HTTPException) as error:
+            raise Lost(f"no whole answer from {self.url}: {clean(error)}", "Try again.") from error
+        finally:
+            connection.close()
+
     def post(self, path: str, body: Mapping[str, object], *, key: str | None = None) -> Reply:
         """Ask for something; `key`: the idempotency key. Raises: Stop like `get`."""
         return self._call("POST", path, body=msgspec.json.encode(body), key=key)
@@ -119,6 +137,24 @@ class Client:
         """Send a CSV file. Raises: Stop like `get`."""
         return self._call("POST", path, query=query, body=body, key=key, media="text/csv")
 
+    def post_file(
+        self, path: str, name: str, data: bytes, fields: Mapping[str, str], *, key: str | None
+    ) -> Reply:
+        """Send a file with text fields beside it, as a form. Raises: Stop like `get`."""
+        boundary = secrets.token_hex(16)
+        parts = [(f'name="{field}"', text.encode()) for field, text in fields.items()]
+        quoted = "".join(c if c.isprintable() and c not in '"\\' else "_" for c in name)
+        parts.append((f'name="file"; filename="{quoted}"', data))
+        body = b"".join(
+            f"--{boundary}\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode()
+            + value
+            + b"\r\n"
+            for head, value in parts
+        )
+        body += f"--{boundary}--\r\n".encode()
+        media = f"multipart/form-data; boundary={boundary}"
+        return self._call("POST", path, body=body, key=key, media=media)
+
     def is_ready(self) -> bool:
         """Whether the server takes requests now."""
         try:
@@ -137,11 +173,7 @@ class Client:
         key: str | None = None,
         media: str = "application/json",
     ) -> Reply:
-        given = {name: _text(value) for name, value in (query or {}).items() if value is not None}
-        target = PREFIX + path + (f"?{urlencode(given)}" if given else "")
-        headers = {"accept": "application/json"}
-        if self._key is not None:
-            headers["authorization"] = f"Bearer {self._key}"
+        target, headers = self._asked(path, query or {})
         if body:
             headers["content-type"] = media
         if key is not None:
@@ -158,6 +190,23 @@ class Client:
             raise _refusal(status, answer)
         return Reply(status, answer, location)
 
+    def _asked(self, path: str, query: Mapping[str, object]) -> tuple[str, dict[str, str]]:
+        """The request's target, and the headers that every request has."""
+        given = {name: _text(value) for name, value in query.items() if value is not None}
+        target = PREFIX + path + (f"?{urlencode(given)}" if given else "")
+        headers = {"accept": "application/json, text/csv"}
+        if self._key is not None:
+            headers["authorization"] = f"Bearer {self._key}"
+        return target, headers
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._secure:
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(
+                self._host, self._port, timeout=self._timeout, context=context
+            )
+        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+
     def _exchange_at_rate(
         self, method: str, target: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, bytes, str | None]:
@@ -172,14 +221,7 @@ class Client:
     def _exchange(
         self, method: str, target: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, bytes, str | None]:
-        connection: http.client.HTTPConnection
-        if self._secure:
-            context = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(
-                self._host, self._port, timeout=self._timeout, context=context
-            )
-        else:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        connection = self._connect()
         try:
             connection.request(method, target, body=body or None, headers=dict(headers))
             answer = connection.getresponse()

@@ -12,6 +12,7 @@ import typer
 
 from clawback.cli.output import Stop, clean
 
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,8})?", re.ASCII)
 
 Limit = Annotated[int, typer.Option(help="Rows of a page.", min=1, max=100)]
@@ -30,6 +31,11 @@ RetryKey = Annotated[
 ]
 Merchant = Annotated[str, typer.Argument(metavar="MERCHANT", help="MCH-…")]
 Live = Annotated[bool, typer.Option("--live", help="The live book, not the test book.")]
+
+
+def moment(text: str) -> str:
+    """A time as it was typed; a day alone is its beginning in UTC."""
+    return f"{text}T00:00:00Z" if _DAY.fullmatch(text) else text
 
 
 def number(text: str, option: str) -> msgspec.Raw:

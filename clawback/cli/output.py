@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Final
+from pathlib import Path
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -20,6 +21,7 @@ Progress = Callable[[str, int, int], None]
 """what is being done, how many are done, of how many"""
 
 QUIET_SECONDS: Final = 2.0
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _TIME: Final = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{3}Z$")
 """A time of the API; on a terminal it is shown to the second."""
 
@@ -52,7 +54,7 @@ def clean(value: object) -> str:
     if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
         return ", ".join(clean(one) for one in value) or "-"
     if isinstance(value, Mapping | list | tuple):
-        value = msgspec.json.encode(value).decode()
+        value = _ENCODER.encode(value).decode()
     text = str(value)
     if text.isprintable():
         return text
@@ -122,6 +124,27 @@ def paint(text: str, style: str) -> str:
     """Text in one of a few styles on a terminal, unchanged elsewhere."""
     codes = {"bold": "1", "dim": "2", "good": "32", "bad": "31"}
     return f"\x1b[{codes[style]}m{text}\x1b[0m" if is_terminal() else text
+
+
+@contextmanager
+def writing(path: Path | None) -> Iterator[BinaryIO]:
+    """A file to be written, which is there only once it is whole; None: standard output.
+
+    Raises: Stop if it cannot be written.
+    """
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+        return
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        raise Stop(f"{clean(path)} cannot be written: {clean(error.strerror)}") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -14,12 +14,17 @@ from clawback.db import migrate, pool
 from clawback.settings import Settings, SettingsError, read_settings
 
 
+def settings_of(given: Mapping[str, str] | None = None) -> Settings:
+    """The environment's settings, with `given` over them. Raises: Stop."""
+    try:
+        return read_settings({**os.environ, **(given or {})})
+    except SettingsError as error:
+        raise Stop(str(error), "docs/reference/settings.md lists the settings.") from error
+
+
 def prepare(given: Mapping[str, str]) -> Settings:
     """The settings of a process of the service, `given` over the environment. Raises: Stop."""
-    try:
-        settings = read_settings({**os.environ, **given})
-    except SettingsError as error:
-        raise Stop(str(error), "docs/guides/running.md lists the settings.") from error
+    settings = settings_of(given)
     if not settings.database_url:
         advice = "Set DATABASE_URL to postgresql://user:password@host/name, or use `clawback dev`."
         raise Stop("there is no database to work on", advice)

@@ -1,6 +1,7 @@
 """What operators write beside the API: merchants with their books and shops, keys, settings.
 
-Each function is handed a connection of the running service's role and is one transaction. Books
+Each function is handed a connection of the running service's role and is one transaction; what it
+changes, and who changed it, stands in the trail of acts from the same commit on. Books
 are opened by the lanes' own function; a book's shard is the emptiest one and never changes. Of a
 key only the digest is stored.
 """
@@ -13,12 +14,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from clawback import API_VERSION, clock
+from clawback.cli.operating import act, operator
 from clawback.cli.output import Stop, clean
 from clawback.db import queries
 from clawback.http import keys
-from clawback.ids import Mint, opaque
+from clawback.ids import BookId, Mint, opaque
 from clawback.money import usd
+from clawback.payments.settling import UTC_HOURS
 from clawback.providers.methods import load_methods
+from clawback.work import calendar
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -26,8 +30,13 @@ if TYPE_CHECKING:
 SQL: Final = queries.load(__package__, "admin.sql")
 MODES: Final = ("test", "live")
 RATES: Final = {"publishable": 20, "test": 100, "live": 500}
+SCOPES: Final = (
+    "*", "payments:read", "payments:write", "claims:read", "claims:write", "claims:approve",
+    "balance:read", "ledger:read", "events:read", "webhooks:manage", "sandbox:use",
+)  # fmt: skip
 _MERCHANT: Final = re.compile(r"MCH-[!-~]{1,60}", re.ASCII)
 _HOUR: Final = 3_600
+CALENDAR: Final = ("settle_calendar", "settle_days", "settle_off_days", "settle_calendar_version")
 
 Fields = dict[str, object]
 
@@ -51,9 +60,15 @@ async def create_merchant(session: "Connection", merchant_id: str, name: str, sh
     now = clock.real_now()
     shop_id = Mint().shop(clock.milliseconds(now))
     async with session.transaction():
-        await SQL.create_merchant(session, merchant_id=merchant_id, name=name, at=now)
+        made = await SQL.create_merchant(session, merchant_id=merchant_id, name=name, at=now)
+        if made is None:
+            raise Stop(
+                f"there is a merchant {clean(merchant_id)} already",
+                "`clawback merchants list` shows it; choose another id for another merchant.",
+            )
         await SQL.create_shop(session, shop_id=shop_id, merchant_id=merchant_id, name=shop, at=now)
         books = {mode: await _open_book(session, merchant_id, mode, now) for mode in MODES}
+        await _note(session, books["test"], "merchant_created", merchant_id, name)
     return {
         "merchant": merchant_id,
         "name": name,
@@ -87,28 +102,43 @@ async def list_merchants(session: "Connection") -> list[Fields]:
     return [shown(row) for row in await SQL.list_merchants(session)]
 
 
+async def _note(
+    session: "Connection", book_id: str, action: str, object_id: str, note: str | None = None
+) -> None:
+    """Note in the trail who did what."""
+    book = await SQL.shard_of(session, book_id=book_id)
+    acts = act(operator(), book_id, action, object_id, note)
+    await SQL.note_acts(session, shard=book["shard"], acts=acts)
+
+
 async def create_key(session: "Connection", wanted: WantedKey) -> Fields:
-    """Make a key; the answer holds it, this once. Raises: Stop if there is no such merchant."""
-    book = await _find_book(session, wanted.merchant_id, wanted.mode)
+    """Make a key; the answer holds it, this once. Raises: Stop if merchant or scope is unknown."""
+    unknown = [scope for scope in wanted.scopes if scope not in SCOPES]
+    if unknown:
+        raise Stop(f"there is no scope {clean(unknown[0])}", f"There are: {', '.join(SCOPES)}.")
+    book, _ = await find_book(session, wanted.merchant_id, wanted.mode)
     shop = await SQL.find_shop(session, merchant_id=wanted.merchant_id)
     assert shop is not None, "a merchant has a shop from the start"
     rate = wanted.rate or RATES[wanted.mode if wanted.kind == "secret" else "publishable"]
     made = keys.mint(wanted.kind, wanted.mode)
-    await SQL.create_key(
-        session,
-        key_id=made.key_id,
-        book_id=book,
-        shop_id=shop["shop_id"],
-        kind=wanted.kind,
-        digest=made.digest,
-        scopes=list(wanted.scopes) if wanted.kind == "secret" else [],
-        max_claim_usd_e4=wanted.max_claim_usd_e4,
-        max_day_usd_e4=wanted.max_day_usd_e4,
-        rate=rate,
-        burst=2 * rate,
-        owner=None,
-        at=clock.real_now(),
-    )
+    about = f"{wanted.kind} {' '.join(wanted.scopes)}"
+    async with session.transaction():
+        await SQL.create_key(
+            session,
+            key_id=made.key_id,
+            book_id=book,
+            shop_id=shop["shop_id"],
+            kind=wanted.kind,
+            digest=made.digest,
+            scopes=list(wanted.scopes) if wanted.kind == "secret" else [],
+            max_claim_usd_e4=wanted.max_claim_usd_e4,
+            max_day_usd_e4=wanted.max_day_usd_e4,
+            rate=rate,
+            burst=2 * rate,
+            owner=None,
+            at=clock.real_now(),
+        )
+        await _note(session, book, "key_created", made.key_id, about)
     return {"key": made.key_id, "secret": made.key, "mode": wanted.mode, "kind": wanted.kind}
 
 
@@ -129,18 +159,22 @@ async def list_keys(session: "Connection", merchant_id: str | None) -> list[Fiel
 
 async def revoke_key(session: "Connection", key_id: str) -> Fields:
     """End a key. Raises: Stop if there is none of that id."""
-    row = await SQL.revoke_key(session, key_id=key_id, at=clock.real_now())
-    if row is None:
-        raise Stop(f"there is no key {clean(key_id)}", "`clawback keys list` names them.")
-    return shown(row)
+    async with session.transaction():
+        row = await SQL.revoke_key(session, key_id=key_id, at=clock.real_now())
+        if row is None:
+            raise Stop(f"there is no key {clean(key_id)}", "`clawback keys list` names them.")
+        await _note(session, row["book_id"], "key_revoked", key_id)
+    return {"key": row["key"], "revokedAt": clock.wire_time(row["revokedAt"])}
 
 
 async def assign_key(session: "Connection", key_id: str, owner: str | None) -> Fields:
     """Say whose key it is, None for nobody's. Raises: Stop if there is none of that id."""
-    row = await SQL.assign_key(session, key_id=key_id, owner=owner)
-    if row is None:
-        raise Stop(f"there is no key {clean(key_id)}", "`clawback keys list` names them.")
-    return shown(row)
+    async with session.transaction():
+        row = await SQL.assign_key(session, key_id=key_id, owner=owner)
+        if row is None:
+            raise Stop(f"there is no key {clean(key_id)}", "`clawback keys list` names them.")
+        await _note(session, row["book_id"], "key_assigned", key_id, f"owner {owner or '-'}")
+    return {"key": row["key"], "owner": row["owner"]}
 
 
 async def show_book(session: "Connection", merchant_id: str, mode: str) -> Fields:
@@ -178,14 +212,45 @@ async def set_book(
         own = {**msgspec.json.decode(book["fees"]), **fees}
         kept = {method: fee for method, fee in own.items() if fee is not None}
         columns = {**dict(book), **changes, "fees": msgspec.json.encode(kept).decode()}
+        if "settle_calendar" in changes:
+            columns |= _calendar(changes["settle_calendar"], changes.get("settle_days"))
         await SQL.set_book(session, **columns)
+        said = {**changes, **{f"fee.{method}": fee for method, fee in fees.items()}}
+        note = " ".join(f"{name}={value}" for name, value in said.items())
+        await _note(session, book["book_id"], "book_set", book["book_id"], note)
 
 
-async def _find_book(session: "Connection", merchant_id: str, mode: str) -> str:
+def _calendar(country: object, days: object) -> Fields:
+    """The columns of a book's calendar; None: none. Raises: Stop for a country that has none."""
+    if country is None:
+        return dict.fromkeys(CALENDAR)
+    if country not in UTC_HOURS:
+        known = ", ".join(UTC_HOURS)
+        raise Stop(f"there is no calendar of {clean(country)}", f"There are: {known}.")
+    if days is None:
+        raise Stop(f"after how many business days of {country}?", "Give settle-days=2 with it.")
+    found = calendar.off_days(str(country), clock.real_now().year)
+    return dict(zip(CALENDAR, (country, days, found.days, found.version), strict=True))
+
+
+async def refresh_calendars(session: "Connection") -> list[Fields]:
+    """Look the days off of every book's calendar up anew; returns the books."""
+    async with session.transaction():
+        rows = await SQL.list_calendars(session)
+        for country in {row["settleCalendar"] for row in rows}:
+            found = calendar.off_days(country, clock.real_now().year)
+            await SQL.set_off_days(
+                session, country=country, off_days=found.days, version=found.version
+            )
+        return [shown(row) for row in await SQL.list_calendars(session)]
+
+
+async def find_book(session: "Connection", merchant_id: str, mode: str) -> tuple[BookId, int]:
+    """A book and its shard. Raises: Stop if there is no such merchant."""
     row = await SQL.find_book(session, merchant_id=merchant_id, mode=mode)
     if row is None:
         raise _no_merchant(merchant_id)
-    return str(row["book_id"])
+    return BookId(row["book_id"]), row["shard"]
 
 
 def _no_merchant(merchant_id: str) -> Stop:

@@ -224,5 +224,5 @@ def _read_key(given: str) -> str:
 
 def environment() -> dict[str, str]:
     """The environment for our own processes: without what is meant for the caller's side."""
-    ours = {"CLAWBACK_KEY", "CLAWBACK_URL", "CLAWBACK_DATA"}
+    ours = {"CLAWBACK_KEY", "CLAWBACK_URL", "CLAWBACK_DATA", "CLAWBACK_OPERATOR"}
     return {name: value for name, value in os.environ.items() if name not in ours}

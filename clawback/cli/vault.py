@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from clawback import clock
+from clawback.cli.operating import NO_BOOK, act, operator
 from clawback.cli.output import Stop
 from clawback.cli.register import SQL, Fields, shown
 from clawback.cli.resealing import reseal_payer_details
@@ -57,6 +58,14 @@ async def keep(
             raise Stop(text, "An account has one mode: choose another name.")
         else:
             await SQL.reseal(session, **names, **given)
+        action = "provider_created" if found is None else "provider_secrets_renewed"
+        name = f"{wanted.provider}/{wanted.account}"
+        await _note(session, action, name, f"mode {wanted.mode}")
+
+
+async def _note(session: "Connection", action: str, object_id: str, note: str) -> None:
+    """Note in the trail who did what, where no book is concerned."""
+    await SQL.note_acts(session, shard=0, acts=act(operator(), NO_BOOK, action, object_id, note))
 
 
 async def list_accounts(session: "Connection") -> list[Fields]:
@@ -88,7 +97,9 @@ async def reseal(session: "Connection", seal: Seal) -> int:
                 sealed_secret=seal.close(secret, about=calls),
                 sealed_notice_secret=seal.close(notice, about=notices),
             )
-        return len(rows) + endpoints + await _reseal_people(session, seal)
+        count = len(rows) + endpoints + await _reseal_people(session, seal)
+        await _note(session, "sealing_key_rotated", "seal", f"{count} accounts and endpoints")
+        return count
 
 
 async def _reseal_people(session: "Connection", seal: Seal) -> int:

@@ -87,6 +87,25 @@ async def create_reader_pool(dsn: str, *, size: int, application_name: str) -> "
     )
 
 
+async def create_prover_pool(dsn: str, *, application_name: str) -> "Pool":
+    """One read-only connection for what looks at a whole book, made when it is first needed.
+
+    Whoever finds it taken waits: so a process proves one book at a time, on one core of the
+    server. Its plans are made for the book at hand.
+    """
+    settings = {
+        **_COMMON,
+        "application_name": application_name,
+        "role": APP_ROLE,
+        "default_transaction_read_only": "on",
+        "statement_timeout": "120s",
+        "idle_in_transaction_session_timeout": "30s",
+        "plan_cache_mode": "force_custom_plan",
+        "max_parallel_workers_per_gather": "0",
+    }
+    return await asyncpg.create_pool(dsn, min_size=0, max_size=1, server_settings=settings)
+
+
 async def create_writer_pool(dsn: str, *, application_name: str, size: int = 2) -> "Pool":
     """Connections for the few writes that no lane owns."""
     settings = {

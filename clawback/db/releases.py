@@ -12,8 +12,16 @@ from typing import Final
 
 import msgspec
 
-FUNCTIONS: Final = ("load.sql", "apply.sql", "calls.sql", "webhooks.sql", "exhibits.sql",
-                    "acts.sql")  # fmt: skip
+FUNCTIONS: Final = (
+    "load.sql",
+    "apply.sql",
+    "calls.sql",
+    "webhooks.sql",
+    "exhibits.sql",
+    "payouts.sql",
+    "retention.sql",
+    "acts.sql",
+)
 _FUNCTION: Final = re.compile(r"(?m)^CREATE OR REPLACE FUNCTION (\w+)")
 
 

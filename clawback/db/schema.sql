@@ -1,5 +1,7 @@
 -- Made from the migrations by `make schema`: change those, never this file.
 
+CREATE SCHEMA reporting;
+
 CREATE FUNCTION public.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -9,6 +11,11 @@ BEGIN
         USING ERRCODE = 'insufficient_privilege';
 END
 $$;
+
+CREATE FUNCTION reporting.major(amount bigint, currency text) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE currency WHEN 'USD'::text THEN round(((amount)::numeric / 10000.0), 4) WHEN
+        'CLP'::text THEN (amount)::numeric ELSE round(((amount)::numeric / 100.0), 2) END;
 
 CREATE TABLE public.accounts (
     shard integer NOT NULL,
@@ -38,11 +45,12 @@ CREATE TABLE public.acts (
     shard integer NOT NULL,
     book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
     act_id character varying(64) NOT NULL COLLATE pg_catalog."C",
-    object_id character varying(64) NOT NULL COLLATE pg_catalog."C",
+    object_id character varying(80) NOT NULL COLLATE pg_catalog."C",
     action character varying(32) NOT NULL COLLATE pg_catalog."C",
     actor character varying(160) NOT NULL,
     principal character varying(160),
     note character varying(500),
+    via character varying(160),
     at timestamp with time zone NOT NULL
 );
 
@@ -116,6 +124,10 @@ CREATE TABLE public.books (
     dispute_fee_usd_e4 bigint NOT NULL,
     fees json NOT NULL,
     created_at timestamp with time zone NOT NULL,
+    settle_calendar text COLLATE pg_catalog."C",
+    settle_days integer,
+    settle_off_days date[],
+    settle_calendar_version text COLLATE pg_catalog."C",
     CONSTRAINT books_api_version_length CHECK ((length(api_version) = 10)),
     CONSTRAINT books_credit_line_range CHECK (((credit_line_usd_e4 >= 0) AND (credit_line_usd_e4 <=
         '1000000000000000'::bigint))),
@@ -128,6 +140,11 @@ CREATE TABLE public.books (
     CONSTRAINT books_reserve_days_range CHECK (((reserve_days >= 1) AND (reserve_days <= 730))),
     CONSTRAINT books_reserve_range CHECK (((reserve_percent_e4 >= 0) AND (reserve_percent_e4 <=
         1000000))),
+    CONSTRAINT books_settle_calendar CHECK ((num_nulls(settle_calendar, settle_days,
+        settle_off_days, settle_calendar_version) = ANY (ARRAY[0, 4]))),
+    CONSTRAINT books_settle_calendar_form CHECK (((settle_calendar ~ '^[A-Z]{2}$'::text) AND
+        (length(settle_calendar_version) <= 32) AND (cardinality(settle_off_days) <= 1000))),
+    CONSTRAINT books_settle_days_range CHECK (((settle_days >= 1) AND (settle_days <= 60))),
     CONSTRAINT books_settle_range CHECK (((settle_hours >= 0) AND (settle_hours <= 17520))),
     CONSTRAINT books_shard_range CHECK (((shard >= 0) AND (shard <= 1295))),
     CONSTRAINT books_threshold_range CHECK ((approval_threshold_usd_e4 >= 0))
@@ -570,6 +587,18 @@ CREATE TABLE public.payments (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE public.payouts (
+    shard integer NOT NULL,
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
+    reference character varying(96) NOT NULL COLLATE pg_catalog."C",
+    amount_usd_e4 bigint NOT NULL,
+    note character varying(500),
+    height bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT payouts_amount CHECK (((amount_usd_e4 >= 1) AND (amount_usd_e4 <=
+        '1000000000000000'::bigint)))
+);
+
 CREATE TABLE public.people (
     person_id text NOT NULL COLLATE pg_catalog."C",
     login text NOT NULL COLLATE pg_catalog."C",
@@ -642,6 +671,34 @@ CREATE TABLE public.replays (
     CONSTRAINT replays_numbers CHECK ((("position" >= 0) AND (last_number >= "position")))
 );
 
+CREATE TABLE public.reviews (
+    shard integer NOT NULL,
+    claim_id character varying(17) NOT NULL COLLATE pg_catalog."C",
+    review_id character varying(64) NOT NULL COLLATE pg_catalog."C",
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
+    finding text NOT NULL COLLATE pg_catalog."C",
+    reason character varying(500) NOT NULL,
+    claim_version integer NOT NULL,
+    facts integer NOT NULL,
+    proposed_by character varying(160) NOT NULL,
+    proposed_principal character varying(160),
+    proposed_at timestamp with time zone NOT NULL,
+    confirmed_by character varying(160),
+    confirmed_principal character varying(160),
+    confirmed_reason character varying(500),
+    confirmed_at timestamp with time zone,
+    CONSTRAINT reviews_confirmed CHECK ((((confirmed_by IS NULL) = (confirmed_at IS NULL)) AND
+        ((confirmed_by IS NULL) = (confirmed_reason IS NULL)))),
+    CONSTRAINT reviews_finding CHECK ((finding = ANY (ARRAY['paid'::text, 'not_paid'::text,
+        'resume'::text]))),
+    CONSTRAINT reviews_numbers CHECK (((claim_version >= 1) AND (facts >= 0))),
+    CONSTRAINT reviews_reasons CHECK ((((reason)::text <> ''::text) AND ((confirmed_reason)::text <>
+        ''::text))),
+    CONSTRAINT reviews_self_confirmation CHECK (((confirmed_by)::text <> (proposed_by)::text)),
+    CONSTRAINT reviews_two_principals CHECK (((COALESCE(confirmed_principal, confirmed_by))::text <>
+        (COALESCE(proposed_principal, proposed_by))::text))
+);
+
 CREATE TABLE public.roles (
     person_id text NOT NULL COLLATE pg_catalog."C",
     book_id text NOT NULL COLLATE pg_catalog."C",
@@ -676,6 +733,279 @@ CREATE TABLE public.shops (
     CONSTRAINT shops_id_length CHECK ((length(shop_id) <= 64)),
     CONSTRAINT shops_name_length CHECK (((length(name) >= 1) AND (length(name) <= 120)))
 );
+
+CREATE VIEW reporting.balances AS
+ SELECT b.merchant_id,
+    b.mode,
+    b.book_id,
+    a.currency,
+    a.name AS account,
+    reporting.major(a.balance, a.currency) AS balance,
+    a.seq AS postings,
+    a.updated_at
+   FROM (public.books b
+     JOIN public.accounts a ON (((a.shard = b.shard) AND (a.book_id = b.book_id))));
+
+CREATE VIEW reporting.books AS
+ SELECT b.merchant_id,
+    b.mode,
+    b.book_id,
+    m.name AS merchant_name,
+    h.height AS entries,
+    h.hash AS head_hash,
+    h.event_number AS events,
+    h.waiting AS claims_waiting,
+    reporting.major(h.gross_volume_usd_e4, 'USD'::text) AS gross_volume_usd,
+    reporting.major(h.platform_fees_usd_e4, 'USD'::text) AS platform_fees_usd,
+    reporting.major(h.flat_fees_usd_e4, 'USD'::text) AS flat_fees_usd,
+    reporting.major(h.dispute_fees_usd_e4, 'USD'::text) AS dispute_fees_usd,
+    reporting.major(h.returned_usd_e4, 'USD'::text) AS returned_usd,
+    b.created_at
+   FROM ((public.books b
+     JOIN public.merchants m ON ((m.merchant_id = b.merchant_id)))
+     JOIN public.heads h ON (((h.shard = b.shard) AND ((h.book_id)::text = b.book_id))));
+
+CREATE VIEW reporting.chain AS
+ SELECT b.merchant_id,
+    b.mode,
+    b.book_id,
+    b.shard,
+    e.height,
+    e.entry_id,
+    e.claim_id,
+    e.previous_hash,
+    e.hash,
+    (((((((((((((((((((((('['::text || to_json(e.previous_hash)) || ','::text) ||
+        to_json((e.book_id)::text)) || ','::text) || e.height) || ','::text) ||
+        to_json((e.entry_id)::text)) || ','::text) || to_json(e.type)) || ','::text) ||
+        to_json((e.cause)::text)) || ','::text) || COALESCE((to_json((e.payment_id)::text))::text,
+        'null'::text)) || ','::text) || COALESCE((to_json((e.claim_id)::text))::text, 'null'::text))
+        || ','::text) || ((EXTRACT(epoch FROM e.created_at) * (1000)::numeric))::bigint) ||
+        ','::text) || ((EXTRACT(epoch FROM e.effective_at) * (1000)::numeric))::bigint) ||
+        ',['::text) || COALESCE(( SELECT string_agg((((((((((('['::text ||
+        to_json((p.currency)::text)) || ','::text) || to_json((p.account)::text)) || ','::text) ||
+        p.seq) || ','::text) || p.amount) || ','::text) || p.balance_after) || ']'::text), ','::text
+        ORDER BY p.leg) AS string_agg
+           FROM public.postings p
+          WHERE ((p.shard = e.shard) AND ((p.book_id)::text = (e.book_id)::text) AND (p.height =
+              e.height))), ''::text)) || ']]'::text) AS canonical
+   FROM (public.books b
+     JOIN public.entries e ON (((e.shard = b.shard) AND ((e.book_id)::text = b.book_id))));
+
+CREATE VIEW reporting.claims AS
+ SELECT b.merchant_id,
+    b.mode,
+    b.book_id,
+    c.claim_id,
+    c.kind,
+    c.payment_id AS transaction_id,
+    c.shop_id,
+    c.status,
+    c.pending_reason,
+    c.resolution,
+    c.currency,
+    reporting.major((c.amount_minor * f.factor), c.currency) AS amount,
+    reporting.major(c.amount_usd_e4, 'USD'::text) AS amount_usd,
+    reporting.major((c.released_minor * f.factor), c.currency) AS released,
+    reporting.major(c.released_usd_e4, 'USD'::text) AS released_usd,
+    reporting.major(c.frozen_usd_e4, 'USD'::text) AS frozen_usd,
+    reporting.major(c.missing_usd_e4, 'USD'::text) AS missing_usd,
+    reporting.major(c.payable_usd_e4, 'USD'::text) AS in_transit_usd,
+    reporting.major(c.excess_usd_e4, 'USD'::text) AS excess_usd,
+    c.reason,
+    c.reason_code,
+    c.requested_by,
+    c.approved_by,
+    c.approved_at,
+    c.needs_review,
+    c.provider,
+    c.provider_reference,
+    c.rail_reference,
+    c.related_claim_id,
+    c.refund_deadline_at,
+    c.evidence_due_at,
+    c.created_at,
+    c.updated_at,
+    c.resolved_at,
+    c.released_at
+   FROM ((public.books b
+     JOIN public.claims c ON (((c.shard = b.shard) AND ((c.book_id)::text = b.book_id))))
+     CROSS JOIN LATERAL ( SELECT
+                CASE c.currency
+                    WHEN 'USD'::text THEN 100
+                    ELSE 1
+                END AS factor) f);
+
+CREATE VIEW reporting.journal AS
+ SELECT b.merchant_id,
+    b.mode,
+    b.book_id,
+    e.height,
+    p.leg,
+    e.entry_id,
+    e.type,
+    e.created_at AS posted_at,
+    e.effective_at,
+    p.currency,
+    p.account,
+    reporting.major(p.amount, (p.currency)::text) AS amount,
+    reporting.major(GREATEST((- p.amount), (0)::bigint), (p.currency)::text) AS debit,
+    reporting.major(GREATEST(p.amount, (0)::bigint), (p.currency)::text) AS credit,
+    reporting.major(p.balance_after, (p.currency)::text) AS balance_after,
+    p.seq,
+    e.payment_id AS transaction_id,
+    e.claim_id,
+    e.cause
+   FROM ((public.books b
+     JOIN public.entries e ON (((e.shard = b.shard) AND ((e.book_id)::text = b.book_id))))
+     JOIN public.postings p ON (((p.shard = e.shard) AND ((p.book_id)::text = (e.book_id)::text) AND
+         (p.height = e.height))));
+
+CREATE VIEW reporting.open_claims AS
+ SELECT merchant_id,
+    mode,
+    book_id,
+    claim_id,
+    kind,
+    transaction_id,
+    shop_id,
+    status,
+    pending_reason,
+    resolution,
+    currency,
+    amount,
+    amount_usd,
+    released,
+    released_usd,
+    frozen_usd,
+    missing_usd,
+    in_transit_usd,
+    excess_usd,
+    reason,
+    reason_code,
+    requested_by,
+    approved_by,
+    approved_at,
+    needs_review,
+    provider,
+    provider_reference,
+    rail_reference,
+    related_claim_id,
+    refund_deadline_at,
+    evidence_due_at,
+    created_at,
+    updated_at,
+    resolved_at,
+    released_at
+   FROM reporting.claims c
+  WHERE (status = ANY (ARRAY['pending'::text, 'approved'::text]));
+
+CREATE VIEW reporting.payments AS
+ SELECT b.merchant_id,
+    b.mode,
+    b.book_id,
+    p.payment_id AS transaction_id,
+    p.shop_id,
+    p.status,
+    p.method,
+    p.country,
+    p.provider,
+    p.provider_reference,
+    p.rail_reference,
+    p.merchant_order_id,
+    reporting.major(p.amount_usd_e4, 'USD'::text) AS amount_usd,
+    p.currency,
+    reporting.major(s.amount, p.currency) AS amount,
+    reporting.major(s.captured, p.currency) AS captured,
+    reporting.major(s.claimed, p.currency) AS claimed,
+    reporting.major(s.refunded, p.currency) AS refunded,
+    reporting.major(s.charged_back, p.currency) AS charged_back,
+    reporting.major((p.percent_fee_usd_e4 + p.flat_fee_usd_e4), 'USD'::text) AS fees_usd,
+    reporting.major(p.pending_usd_e4, 'USD'::text) AS unsettled_usd,
+    reporting.major(p.reserve_usd_e4, 'USD'::text) AS reserved_usd,
+    p.open_dispute_id,
+    p.settle_at,
+    p.settled_at,
+    p.reserve_release_at,
+    p.completed_at,
+    p.created_at,
+    p.updated_at
+   FROM ((public.books b
+     JOIN public.payments p ON (((p.shard = b.shard) AND ((p.book_id)::text = b.book_id))))
+     CROSS JOIN LATERAL ( SELECT (p.amount_minor * f.factor) AS amount,
+            (p.captured_minor * f.factor) AS captured,
+            ((p.claimed_minor + p.forced_minor) * f.factor) AS claimed,
+            (p.refunded_minor * f.factor) AS refunded,
+            (p.charged_back_minor * f.factor) AS charged_back
+           FROM ( SELECT
+                        CASE p.currency
+                            WHEN 'USD'::text THEN 100
+                            ELSE 1
+                        END AS factor) f) s);
+
+CREATE VIEW reporting.payouts AS
+ SELECT b.merchant_id,
+    b.mode,
+    b.book_id,
+    p.reference,
+    reporting.major(p.amount_usd_e4, 'USD'::text) AS amount_usd,
+    p.note,
+    e.entry_id,
+    p.created_at
+   FROM ((public.books b
+     JOIN public.payouts p ON (((p.shard = b.shard) AND ((p.book_id)::text = b.book_id))))
+     JOIN public.entries e ON (((e.shard = p.shard) AND ((e.book_id)::text = (p.book_id)::text) AND
+         (e.height = p.height))));
+
+CREATE VIEW reporting.refunds AS
+ SELECT merchant_id,
+    mode,
+    book_id,
+    claim_id,
+    kind,
+    transaction_id,
+    shop_id,
+    status,
+    pending_reason,
+    resolution,
+    currency,
+    amount,
+    amount_usd,
+    released,
+    released_usd,
+    frozen_usd,
+    missing_usd,
+    in_transit_usd,
+    excess_usd,
+    reason,
+    reason_code,
+    requested_by,
+    approved_by,
+    approved_at,
+    needs_review,
+    provider,
+    provider_reference,
+    rail_reference,
+    related_claim_id,
+    refund_deadline_at,
+    evidence_due_at,
+    created_at,
+    updated_at,
+    resolved_at,
+    released_at
+   FROM reporting.claims c
+  WHERE (kind = 'user_dispute'::text);
+
+CREATE VIEW reporting.trial_balance AS
+ SELECT b.merchant_id,
+    b.mode,
+    b.book_id,
+    a.currency,
+    a.name AS account,
+    reporting.major(GREATEST((- a.balance), (0)::bigint), a.currency) AS debit,
+    reporting.major(GREATEST(a.balance, (0)::bigint), a.currency) AS credit
+   FROM (public.books b
+     JOIN public.accounts a ON (((a.shard = b.shard) AND (a.book_id = b.book_id))));
 
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (shard, book_id, currency, name);
@@ -765,6 +1095,12 @@ ALTER TABLE ONLY public.migrations
 ALTER TABLE ONLY public.payments
     ADD CONSTRAINT payments_pkey PRIMARY KEY (shard, payment_id);
 
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_entry_key UNIQUE (shard, book_id, height);
+
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_pkey PRIMARY KEY (shard, book_id, reference);
+
 ALTER TABLE ONLY public.people
     ADD CONSTRAINT people_login_key UNIQUE (login);
 
@@ -783,6 +1119,9 @@ ALTER TABLE ONLY public.provider_accounts
 ALTER TABLE ONLY public.replays
     ADD CONSTRAINT replays_pkey PRIMARY KEY (shard, replay_id);
 
+ALTER TABLE ONLY public.reviews
+    ADD CONSTRAINT reviews_pkey PRIMARY KEY (shard, claim_id, review_id);
+
 ALTER TABLE ONLY public.roles
     ADD CONSTRAINT roles_pkey PRIMARY KEY (person_id, book_id);
 
@@ -794,6 +1133,8 @@ ALTER TABLE ONLY public.shards
 
 ALTER TABLE ONLY public.shops
     ADD CONSTRAINT shops_pkey PRIMARY KEY (shop_id);
+
+CREATE INDEX acts_list_idx ON public.acts USING btree (at, act_id);
 
 CREATE INDEX acts_object_idx ON public.acts USING btree (shard, object_id, at);
 
@@ -811,6 +1152,9 @@ CREATE INDEX claims_due_idx ON public.claims USING btree (shard, book_id, due_at
 CREATE INDEX claims_list_idx ON public.claims USING btree (shard, book_id, created_at, claim_id);
 
 CREATE INDEX claims_payment_idx ON public.claims USING btree (shard, payment_id);
+
+CREATE INDEX claims_review_idx ON public.claims USING btree (shard, book_id, updated_at) WHERE
+    needs_review;
 
 CREATE INDEX claims_waiting_idx ON public.claims USING btree (shard, book_id,
     LEAST(refund_deadline_at, payer_details_due_at, evidence_due_at), created_at, claim_id) WHERE
@@ -853,6 +1197,9 @@ CREATE TRIGGER acts_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.
 CREATE TRIGGER entries_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.entries FOR EACH
     STATEMENT EXECUTE FUNCTION public.refuse_change();
 
+CREATE TRIGGER payouts_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.payouts FOR EACH
+    STATEMENT EXECUTE FUNCTION public.refuse_change();
+
 CREATE TRIGGER postings_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.postings FOR
     EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
@@ -884,6 +1231,9 @@ ALTER TABLE ONLY public.shops
         public.merchants(merchant_id);
 
 GRANT USAGE ON SCHEMA public TO clawback_app;
+
+GRANT USAGE ON SCHEMA reporting TO clawback_reader;
+GRANT USAGE ON SCHEMA reporting TO clawback_app;
 
 GRANT SELECT ON TABLE public.accounts TO clawback_app;
 
@@ -923,6 +1273,14 @@ GRANT UPDATE(dispute_fee_usd_e4) ON TABLE public.books TO clawback_app;
 
 GRANT UPDATE(fees) ON TABLE public.books TO clawback_app;
 
+GRANT UPDATE(settle_calendar) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(settle_days) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(settle_off_days) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(settle_calendar_version) ON TABLE public.books TO clawback_app;
+
 GRANT SELECT ON TABLE public.claims TO clawback_app;
 
 GRANT SELECT ON TABLE public.deliveries TO clawback_app;
@@ -961,6 +1319,8 @@ GRANT SELECT ON TABLE public.migrations TO clawback_app;
 
 GRANT SELECT ON TABLE public.payments TO clawback_app;
 
+GRANT SELECT ON TABLE public.payouts TO clawback_app;
+
 GRANT SELECT,INSERT ON TABLE public.people TO clawback_app;
 
 GRANT UPDATE(name) ON TABLE public.people TO clawback_app;
@@ -987,6 +1347,8 @@ GRANT UPDATE(sealed_notice_secret) ON TABLE public.provider_accounts TO clawback
 
 GRANT SELECT ON TABLE public.replays TO clawback_app;
 
+GRANT SELECT ON TABLE public.reviews TO clawback_app;
+
 GRANT SELECT,INSERT,DELETE ON TABLE public.roles TO clawback_app;
 
 GRANT UPDATE(role) ON TABLE public.roles TO clawback_app;
@@ -1002,3 +1364,33 @@ GRANT UPDATE(ended_at) ON TABLE public.sessions TO clawback_app;
 GRANT SELECT ON TABLE public.shards TO clawback_app;
 
 GRANT SELECT,INSERT ON TABLE public.shops TO clawback_app;
+
+GRANT SELECT ON TABLE reporting.balances TO clawback_reader;
+GRANT SELECT ON TABLE reporting.balances TO clawback_app;
+
+GRANT SELECT ON TABLE reporting.books TO clawback_reader;
+GRANT SELECT ON TABLE reporting.books TO clawback_app;
+
+GRANT SELECT ON TABLE reporting.chain TO clawback_reader;
+GRANT SELECT ON TABLE reporting.chain TO clawback_app;
+
+GRANT SELECT ON TABLE reporting.claims TO clawback_reader;
+GRANT SELECT ON TABLE reporting.claims TO clawback_app;
+
+GRANT SELECT ON TABLE reporting.journal TO clawback_reader;
+GRANT SELECT ON TABLE reporting.journal TO clawback_app;
+
+GRANT SELECT ON TABLE reporting.open_claims TO clawback_reader;
+GRANT SELECT ON TABLE reporting.open_claims TO clawback_app;
+
+GRANT SELECT ON TABLE reporting.payments TO clawback_reader;
+GRANT SELECT ON TABLE reporting.payments TO clawback_app;
+
+GRANT SELECT ON TABLE reporting.payouts TO clawback_reader;
+GRANT SELECT ON TABLE reporting.payouts TO clawback_app;
+
+GRANT SELECT ON TABLE reporting.refunds TO clawback_reader;
+GRANT SELECT ON TABLE reporting.refunds TO clawback_app;
+
+GRANT SELECT ON TABLE reporting.trial_balance TO clawback_reader;
+GRANT SELECT ON TABLE reporting.trial_balance TO clawback_app;

@@ -23,7 +23,7 @@ from clawback.errors import (
 from clawback.http import faults
 from clawback.http.limits import Verdict
 from clawback.ids import base36
-from clawback.route import Answer
+from clawback.route import Answer, Streamed
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -31,6 +31,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+Outcome = Answer | Streamed | Refused
 
 CONNECTION: Final = "clawback.connection"
 REQUEST_ID: Final = "clawback.request_id"
@@ -83,6 +84,10 @@ log = logs.get_logger()
 def next_request_id() -> str:
     """A name for the next request that this process answers."""
     return f"req_{_RUN}{base36(next(_COUNT), 8).lower()}"
+
+
+class ClientGone(Exception):
+    """The client went away while its answer was being made: nobody waits for the rest."""
 
 
 class Request:
@@ -156,19 +161,22 @@ _FIXED: Final[Headers] = [
 ]
 
 
-async def respond(send: Send, request: Request, outcome: Answer | Refused) -> None:
+async def respond(send: Send, request: Request, outcome: Outcome) -> None:
     """Send the outcome of a request under /api/v1, with every header that belongs to it."""
     headers: Headers = [
         (b"request-id", request.id.encode()),
         (b"clawback-version", request.version.encode()),
         *_FIXED,
     ]
+    body = b""
     if isinstance(outcome, Refused):
         status, body = render_refusal(outcome, request.id)
         headers += _refusal_headers(request, outcome)
         media = JSON
     else:
-        status, body, media = outcome.status, outcome.body, outcome.media_type.encode()
+        status, media = outcome.status, outcome.media_type.encode()
+    if isinstance(outcome, Answer):
+        body = outcome.body
         if outcome.location is not None:
             headers.append((b"location", outcome.location.encode()))
         if outcome.replayed:
@@ -184,6 +192,13 @@ async def respond(send: Send, request: Request, outcome: Answer | Refused) -> No
         headers += _PREFLIGHT if request.is_preflight else _CORS
     if status != HTTPStatus.NO_CONTENT:
         headers.append((b"content-type", media))
+    if isinstance(outcome, Streamed):
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        async for piece in outcome.pieces():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    if status != HTTPStatus.NO_CONTENT:
         headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -205,7 +220,7 @@ def _refusal_headers(request: Request, refused: Refused) -> Headers:
     return headers
 
 
-def log_access(request: Request, outcome: Answer | Refused) -> None:
+def log_access(request: Request, outcome: Outcome) -> None:
     """One line for a request: its template, never its address, which may hold a secret."""
     code = outcome.code if isinstance(outcome, Refused) else None
     status = STATUS[outcome.code] if isinstance(outcome, Refused) else outcome.status

@@ -7,6 +7,7 @@ request has changed nothing. All errors are rendered here, in one form.
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
@@ -22,6 +23,8 @@ from clawback.http.answers import (
     CONNECTION,
     JSON,
     App,
+    ClientGone,
+    Outcome,
     Receive,
     Request,
     Scope,
@@ -38,7 +41,6 @@ from clawback.route import (
     MAX_BODY,
     NOTHING,
     PROVIDER,
-    Answer,
     Call,
     FileBody,
     ProviderCall,
@@ -143,7 +145,8 @@ class Api:
         if scope["type"] != "http":
             return
         if not scope["path"].startswith("/api/"):
-            await serve_page(self._pages, scope, receive, send)
+            with suppress(ClientGone):
+                await serve_page(self._pages, scope, receive, send)
             return
         request = Request(scope)
         try:
@@ -157,9 +160,10 @@ class Api:
             outcome = InternalError()
         if self._settings.access_log:
             log_access(request, outcome)
-        await respond(send, request, outcome)
+        with suppress(ClientGone):
+            await respond(send, request, outcome)
 
-    async def _serve(self, request: Request, receive: Receive) -> Answer | Refused:
+    async def _serve(self, request: Request, receive: Receive) -> Outcome:
         body = await self._read_body(request, receive)
         if isinstance(body, Refused):
             return body
@@ -188,9 +192,10 @@ class Api:
 
     def _route(self, request: Request) -> tuple[Served | None, tuple[str, ...]]:
         raw: bytes = request.scope["raw_path"]
-        if not raw.startswith(b"/api/v1/") or b"%" in raw or not raw.isascii():
+        if not raw.startswith(b"/api/v1/"):
             return None, ()
-        request.parts = raw[8:].decode().split("/")
+        # Never unquoted: no name of ours needs it, and so `%2f` is part of a name that is absent.
+        request.parts = raw[8:].decode("latin-1").split("/")
         return self._table.find(request.scope["method"], request.parts)
 
     def _is_preflight(self, request: Request) -> bool:
@@ -215,7 +220,7 @@ class Api:
 
     async def _serve_key(
         self, served: Served, request: Request, body: bytes, opened: Opened
-    ) -> Answer | Refused:
+    ) -> Outcome:
         route, caller, headers = served.route, opened.caller, request.headers
         connection: Connection | None = request.scope.get(CONNECTION)
         if connection is not None and connection.is_anonymous:
@@ -259,7 +264,7 @@ class Api:
         )
         return await self._run(route, call, request)
 
-    async def _run(self, route: Route, call: object, request: Request) -> Answer | Refused:
+    async def _run(self, route: Route, call: object, request: Request) -> Outcome:
         """Step 6 and later of the contract's order: the handler, unless too many are running."""
         if self._running >= self._settings.max_running:
             return Overloaded()
@@ -272,9 +277,7 @@ class Api:
         finally:
             self._running -= 1
 
-    async def _serve_provider(
-        self, served: Served, request: Request, body: bytes
-    ) -> Answer | Refused:
+    async def _serve_provider(self, served: Served, request: Request, body: bytes) -> Outcome:
         path = dict(zip(served.names, _values(served, request.parts), strict=True))
         query = served.query.decode(request.query)
         if isinstance(query, Refused):
@@ -369,7 +372,7 @@ def _decode(served: Served, body: bytes, headers: Mapping[bytes, bytes]) -> obje
     if served.upload is not None and body and _kind(headers) == MULTIPART:
         return read_upload(body, headers, served.upload)
     read = served.route.csv
-    if read is None or not body or _kind(headers) != CSV:
+    if read is None or _kind(headers) != CSV:
         return served.body.decode(body)
     content = read(body)
     return content if isinstance(content, Refused) else FileBody(sha256(body).hexdigest(), content)

@@ -148,6 +148,10 @@ def _opened(row: "Record") -> Opened:
     return Opened(book, caller, row["api_version"], row["require_idempotency_key"])
 
 
+SANDBOX: Final = "sandbox:use"
+"""What header Sandbox-Simulate needs, beside the scope of its call."""
+
+
 def permits(opened: Opened, route: Route, simulate: bytes | None) -> Refused | None:
     """Whether the key may make this call; default deny."""
     caller = opened.caller
@@ -156,6 +160,8 @@ def permits(opened: Opened, route: Route, simulate: bytes | None) -> Refused | N
             return KeyKindNotAllowed()
         if route.scope != ANY_SECRET_KEY and not has_scope(caller, route.scope):
             return ScopeMissing(scope=route.scope)
+    if simulate is not None and not has_scope(caller, SANDBOX):
+        return ScopeMissing(scope=SANDBOX)
     if opened.book.mode != "test" and (route.sandbox_only or simulate is not None):
         return SandboxOnly()
     return None

@@ -35,6 +35,7 @@ _FORMS: Final[dict[Any, re.Pattern[str]]] = {
     int | None: re.compile(r"-?[0-9]+", re.ASCII),
     bool | None: re.compile("true|false"),
     datetime | None: re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T.+", re.ASCII),
+    datetime: re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T.+", re.ASCII),
 }
 """How a parameter must be written; the decoder would also take 1e1, null, and seconds as a time."""
 
@@ -102,7 +103,7 @@ def _field_faults(name: str, value: object, kind: Any) -> list[ShapeFault]:  # n
         msgspec.convert(value, kind, dec_hook=decode_loose)
     except msgspec.ValidationError as error:
         path = _PATH.search(str(error))
-        param = name + (path.group(1) if path else "")
+        param = name + (path.group(1).replace("[...]", "") if path else "")
         cause = error.__cause__
         if isinstance(cause, AmountError):
             return [ShapeFault(param, "invalid_amount", cause.rule, cause.maximum, cause.decimals)]
@@ -202,16 +203,16 @@ class QueryDecoder(Generic[T]):
             field.encode_name: _FORMS[field.type] for field in fields if field.type in _FORMS
         }
         self._times = {
-            field.encode_name: field.name for field in fields if field.type == datetime | None
+            field.encode_name: field.name
+            for field in fields
+            if field.type in {datetime, datetime | None}
         }
-        self._empty = msgspec.convert({}, kind, strict=False)
+        self._required = sorted(field.encode_name for field in fields if field.required)
 
     def decode(self, query: bytes) -> T | Refused:
         """The parameters, or the first that is unknown, repeated or out of form."""
-        if not query:
-            return self._empty
         found: dict[str, str] = {}
-        for part in query.split(b"&"):
+        for part in query.split(b"&") if query else ():
             raw_name, _, raw_value = part.partition(b"=")
             try:
                 name = unquote_to_bytes(raw_name.replace(b"+", b" ")).decode()
@@ -225,6 +226,9 @@ class QueryDecoder(Generic[T]):
             if name in self._forms and self._forms[name].fullmatch(value) is None:
                 return InvalidParameter(param=name)
             found[name] = value
+        for name in self._required:
+            if name not in found:
+                return InvalidParameter(param=name)
         return self._convert(found)
 
     def _convert(self, found: Mapping[str, str]) -> T | Refused:

@@ -160,7 +160,7 @@ def _operation(route: Route, by_kind: dict[str, Any], components: dict[str, Any]
         "responses": {
             str(route.status): {
                 "description": "Done.",
-                "content": {"application/json": {"schema": by_kind[str(route.answer)]}},
+                "content": {route.media_type: {"schema": by_kind[str(route.answer)]}},
             },
             **_errors(route, by_kind),
         },
@@ -211,7 +211,7 @@ def _query(
     times = {
         field.encode_name
         for field in msgspec.structs.fields(route.query)
-        if field.type == datetime | None
+        if field.type in {datetime, datetime | None}
     }
     return [
         {

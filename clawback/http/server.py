@@ -10,24 +10,20 @@ port with SO_REUSEPORT; the kernel spreads connections over them.
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, cast
 from urllib.parse import unquote
 
 import uvicorn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from clawback import API_VERSION, clock
 from clawback.errors import Refused
 from clawback.http import faults
 from clawback.http.addresses import Peers, group
 from clawback.http.answers import CONNECTION, App, next_request_id, render_refusal
+from clawback.http.exchange import Exchange
 from clawback.settings import Settings
 
 BACKLOG: Final = 1024
@@ -41,63 +37,6 @@ VERSIONS: Final = ("1.1", "1.0")
 
 IDLE, HEAD, BODY = 0, 1, 2
 """Where in a request a connection is: before it, within its headers, within its body."""
-
-
-class Exchange(RequestResponseCycle):
-    """A request and its answer, which leaves in one write: one packet instead of two."""
-
-    _start: Mapping[str, Any] | None = None
-
-    async def send(self, message: Any) -> None:  # noqa: ANN401 - as the base class
-        """Take the answer's parts; an answer in one piece is written at once."""
-        if self._start is None and not self.response_started:
-            self._start = message
-            return
-        start, self._start = self._start, None
-        if start is None:
-            await super().send(message)
-        elif message.get("more_body"):
-            await super().send(cast("Any", start))
-            await super().send(message)
-        else:
-            await self._send_whole(start, message.get("body", b""))
-
-    async def _send_whole(self, start: Mapping[str, Any], body: bytes) -> None:
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
-        self.response_started = True
-        self.transport.write(self._head(start, len(body)) + (body if self._has_body else b""))
-        self.response_complete = True
-        self.message_event.set()
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
-
-    @property
-    def _has_body(self) -> bool:
-        return self.scope["method"] != "HEAD"
-
-    def _head(self, start: Mapping[str, Any], length: int) -> bytes:
-        """The head of the answer. Bug: a header that would break out of its line."""
-        parts = [STATUS_LINE[start["status"]]]
-        lines = 3
-        for name, value in (*self.default_headers, *start["headers"]):
-            if name == b"content-length":
-                continue
-            if name == b"connection" and value == b"close":
-                self.keep_alive = False
-                continue
-            parts += (name, b": ", value, b"\r\n")
-            lines += 1
-        if not self.keep_alive:
-            parts.append(b"connection: close\r\n")
-            lines += 1
-        parts.append(b"content-length: %d\r\n\r\n" % length)
-        head = b"".join(parts)
-        assert head.count(b"\n") == head.count(b"\r") == lines, "a header holds a line end"
-        return head
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -285,6 +224,7 @@ class LimitedProtocol(HttpToolsProtocol):
             keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
+        self.cycle.on_piece = self.on_piece
         if self._owed == 1:
             self._start_asgi_task(self.cycle, self.app)
         else:
@@ -324,6 +264,10 @@ class LimitedProtocol(HttpToolsProtocol):
         return True
 
     # What goes out
+
+    def on_piece(self) -> None:
+        """The client has read what came before: it is not stuck."""
+        self._answers += 1
 
     def on_response_complete(self) -> None:
         """Go on to the next request, or to the refusal that had to wait for this answer."""

@@ -100,8 +100,12 @@ class WorkingSet:
         """What only few commands ask for."""
         if rows.webhooks is not None and (read.webhooks or read.deliveries):
             self.books[book_id].webhooks.fill(rows.webhooks, book_id, read.deliveries)
-        if rows.evidence is not None and read.evidence_of:
-            self.books[book_id].evidence.fill(rows.evidence, book_id, read.evidence_of)
+        if rows.evidence is not None and (read.evidence_of or read.reviews_of):
+            kept = self.books[book_id].evidence
+            kept.fill(rows.evidence.evidence, book_id, read.evidence_of)
+            kept.fill_reviews(rows.evidence.reviews, book_id, read.reviews_of)
+        if rows.payouts is not None and read.payouts:
+            self.books[book_id].payouts.fill(rows.payouts, book_id, read.payouts)
 
     def _fill_objects(self, rows: Rows) -> None:
         for payment in rows.payments or ():
@@ -167,6 +171,8 @@ class WorkingSet:
                 state.webhooks.take_changes(out.webhooks)
             if "evidence" in vars(state):
                 state.evidence.take_changes(out.evidence)
+            if "payouts" in vars(state):
+                state.payouts.take_changes(out.payouts)
             state.note_stored()
         return out
 
@@ -266,7 +272,7 @@ def _event(notice: Notice, state: BookState, render: Mapping[type, RenderObject]
         data=_EventData(
             object=msgspec.Raw(render[type(subject)](subject, state)),
             previous_status=notice.from_status,
-            version=notice.version,
+            version=None if isinstance(subject, Endpoint) else subject.version,
         ),
     )
     return Event(

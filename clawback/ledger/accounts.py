@@ -4,7 +4,10 @@ Credit is positive, so merchant balances read as positive numbers and provider c
 negative. Source of the names: contract, section 9.2.
 """
 
+import re
 from typing import Final
+
+from clawback.currencies import EXPONENTS, USD
 
 PENDING: Final = "pending"
 AVAILABLE: Final = "available"
@@ -30,6 +33,8 @@ NORMAL_SIDE: Final[dict[str, str]] = {
     FX: "debit",
 }
 
+_PROVIDER: Final = re.compile(r"provider:([a-z0-9_]{1,32})", re.ASCII)
+
 NEVER_BELOW_ZERO: Final = frozenset({PENDING, AVAILABLE, RESERVE, FROZEN, PAYABLE})
 NEVER_ABOVE_ZERO: Final = frozenset({LOSS, DEBT})
 
@@ -37,6 +42,19 @@ NEVER_ABOVE_ZERO: Final = frozenset({LOSS, DEBT})
 def provider_account(provider: str) -> str:
     """The local-currency account of what this provider holds for the book."""
     return f"provider:{provider}"
+
+
+def provider_of(name: str) -> str | None:
+    """The provider that an account is about; None for every other account."""
+    found = _PROVIDER.fullmatch(name)
+    return None if found is None else found[1]
+
+
+def is_in_chart(name: str, currency: str) -> bool:
+    """Whether a book can have such an account: USD has them all, other currencies two kinds."""
+    if currency not in EXPONENTS:
+        return False
+    return provider_of(name) is not None or name == FX or (currency == USD and name in NORMAL_SIDE)
 
 
 def normal_side(name: str, currency: str) -> str:

@@ -1,7 +1,8 @@
 -- Each query returns the rows that break one invariant; none means that it holds. Run in one
--- REPEATABLE READ snapshot, so that live traffic is never seen half way.
+-- REPEATABLE READ snapshot, so that live traffic is never seen half way. Those with a shard and a
+-- book look at that book only, or with nulls at all of them.
 
--- name: entries_balance :many ()
+-- name: entries_balance :many (shard, book_id)
 -- Every entry sums to zero in each of its currencies, has two postings or more, and no posting
 -- stands without its entry.
 SELECT json_build_object('book', s.book_id, 'height', s.height, 'currency', s.currency,
@@ -9,6 +10,7 @@ SELECT json_build_object('book', s.book_id, 'height', s.height, 'currency', s.cu
 FROM (
     SELECT p.shard, p.book_id, p.height, p.currency, sum(p.amount) AS total, count(*) AS legs
     FROM postings AS p
+    WHERE $1::integer IS NULL OR (p.shard = $1 AND p.book_id = $2::text)
     GROUP BY p.shard, p.book_id, p.height, p.currency
 ) AS s
 LEFT JOIN entries AS e USING (shard, book_id, height)
@@ -25,15 +27,20 @@ WHERE NOT EXISTS (
 )
 LIMIT 20;
 
--- name: balances_equal_postings :many ()
+-- name: balances_equal_postings :many (shard, book_id)
 -- An account's balance is the sum of its postings, and its number is their count.
 SELECT json_build_object('book', coalesce(a.book_id, s.book_id), 'currency',
     coalesce(a.currency, s.currency), 'account', coalesce(a.name, s.account),
     'balance', a.balance, 'postings', s.total, 'seq', a.seq, 'count', s.legs)::text AS found
-FROM accounts AS a
+FROM (
+    SELECT k.*
+    FROM accounts AS k
+    WHERE $1::integer IS NULL OR (k.shard = $1 AND k.book_id = $2::text)
+) AS a
 FULL JOIN (
     SELECT p.shard, p.book_id, p.currency, p.account, sum(p.amount) AS total, count(*) AS legs
     FROM postings AS p
+    WHERE $1::integer IS NULL OR (p.shard = $1 AND p.book_id = $2::text)
     GROUP BY p.shard, p.book_id, p.currency, p.account
 ) AS s
     ON s.shard = a.shard AND s.book_id = a.book_id AND s.currency = a.currency
@@ -41,7 +48,7 @@ FULL JOIN (
 WHERE a.balance IS DISTINCT FROM s.total OR a.seq IS DISTINCT FROM s.legs
 LIMIT 20;
 
--- name: sequence_gapless :many ()
+-- name: sequence_gapless :many (shard, book_id)
 -- Postings of an account are numbered 1, 2, 3 … and each balance follows from the one before.
 SELECT json_build_object('book', s.book_id, 'currency', s.currency, 'account', s.account,
     'seq', s.seq, 'amount', s.amount, 'balanceAfter', s.balance_after)::text AS found
@@ -50,27 +57,44 @@ FROM (
         lag(p.seq, 1, 0::bigint) OVER w AS seq_before,
         lag(p.balance_after, 1, 0::bigint) OVER w AS balance_before
     FROM postings AS p
+    WHERE $1::integer IS NULL OR (p.shard = $1 AND p.book_id = $2::text)
     WINDOW w AS (PARTITION BY p.shard, p.book_id, p.currency, p.account ORDER BY p.seq)
 ) AS s
 WHERE s.seq <> s.seq_before + 1 OR s.balance_after <> s.balance_before + s.amount
 LIMIT 20;
 
--- name: frozen_equals_claims :many ()
--- What is frozen is what the open claims hold; the same for what is on its way out.
-SELECT json_build_object('book', h.book_id, 'frozen', f.balance, 'claimsFrozen', c.frozen,
-    'payable', p.balance, 'claimsPayable', c.payable)::text AS found
+-- name: frozen_equals_claims :many (shard, book_id)
+-- What is frozen is what the open claims hold.
+SELECT json_build_object('book', h.book_id, 'frozen', a.balance, 'claimsFrozen', c.frozen)::text
+    AS found
 FROM heads AS h
 LEFT JOIN (
-    SELECT shard, book_id, sum(frozen_usd_e4) AS frozen, sum(payable_usd_e4) AS payable
-    FROM claims
-    GROUP BY shard, book_id
+    SELECT k.shard, k.book_id, sum(k.frozen_usd_e4) AS frozen
+    FROM claims AS k
+    WHERE $1::integer IS NULL OR (k.shard = $1 AND k.book_id = $2::text)
+    GROUP BY k.shard, k.book_id
 ) AS c ON c.shard = h.shard AND c.book_id = h.book_id
-LEFT JOIN accounts AS f
-    ON f.shard = h.shard AND f.book_id = h.book_id AND f.currency = 'USD' AND f.name = 'frozen'
-LEFT JOIN accounts AS p
-    ON p.shard = h.shard AND p.book_id = h.book_id AND p.currency = 'USD' AND p.name = 'payable'
-WHERE coalesce(f.balance, 0) <> coalesce(c.frozen, 0)
-    OR coalesce(p.balance, 0) <> coalesce(c.payable, 0)
+LEFT JOIN accounts AS a
+    ON a.shard = h.shard AND a.book_id = h.book_id AND a.currency = 'USD' AND a.name = 'frozen'
+WHERE ($1::integer IS NULL OR (h.shard = $1 AND h.book_id = $2::text))
+    AND coalesce(a.balance, 0) <> coalesce(c.frozen, 0)
+LIMIT 20;
+
+-- name: payable_equals_claims :many (shard, book_id)
+-- What is on its way out is what the approved claims sent there.
+SELECT json_build_object('book', h.book_id, 'payable', a.balance, 'claimsPayable', c.payable)::text
+    AS found
+FROM heads AS h
+LEFT JOIN (
+    SELECT k.shard, k.book_id, sum(k.payable_usd_e4) AS payable
+    FROM claims AS k
+    WHERE $1::integer IS NULL OR (k.shard = $1 AND k.book_id = $2::text)
+    GROUP BY k.shard, k.book_id
+) AS c ON c.shard = h.shard AND c.book_id = h.book_id
+LEFT JOIN accounts AS a
+    ON a.shard = h.shard AND a.book_id = h.book_id AND a.currency = 'USD' AND a.name = 'payable'
+WHERE ($1::integer IS NULL OR (h.shard = $1 AND h.book_id = $2::text))
+    AND coalesce(a.balance, 0) <> coalesce(c.payable, 0)
 LIMIT 20;
 
 -- name: parts_equal_payments :many ()
@@ -91,7 +115,7 @@ WHERE coalesce(w.balance, 0) <> coalesce(p.pending, 0)
     OR coalesce(r.balance, 0) <> coalesce(p.reserve, 0)
 LIMIT 20;
 
--- name: cap_holds :many ()
+-- name: cap_holds :many (shard, book_id)
 -- A payment's counters are the sums over the claims that count, and never above the captured; what
 -- does not fit is excess. A claim granted in part counts with that part.
 SELECT json_build_object('payment', p.payment_id, 'captured', p.captured_minor,
@@ -115,16 +139,20 @@ LEFT JOIN (
             WHERE kind = 'user_dispute' AND status IN ('pending', 'approved', 'released')
         ) AS used
     FROM claims
+    WHERE $1::integer IS NULL OR (shard = $1 AND book_id = $2::text)
     GROUP BY shard, payment_id
 ) AS c ON c.shard = p.shard AND c.payment_id = p.payment_id
-WHERE p.claimed_minor > p.captured_minor
-    OR p.claimed_minor <> coalesce(c.claimed, 0)
-    OR p.forced_minor <> coalesce(c.forced, 0)
-    OR p.refunded_minor <> coalesce(c.refunded, 0)
-    OR p.charged_back_minor <> coalesce(c.charged_back, 0)
-    OR p.refunds_used <> coalesce(c.used, 0)
-    OR p.claimed_usd_e4 <> coalesce(c.usd, 0)
-    OR p.claimed_minor + p.forced_minor - p.captured_minor > coalesce(c.excess, 0)
+WHERE ($1::integer IS NULL OR (p.shard = $1 AND p.book_id = $2::text))
+    AND (
+        p.claimed_minor > p.captured_minor
+        OR p.claimed_minor <> coalesce(c.claimed, 0)
+        OR p.forced_minor <> coalesce(c.forced, 0)
+        OR p.refunded_minor <> coalesce(c.refunded, 0)
+        OR p.charged_back_minor <> coalesce(c.charged_back, 0)
+        OR p.refunds_used <> coalesce(c.used, 0)
+        OR p.claimed_usd_e4 <> coalesce(c.usd, 0)
+        OR p.claimed_minor + p.forced_minor - p.captured_minor > coalesce(c.excess, 0)
+    )
 LIMIT 20;
 
 -- name: disputes_known :many ()
@@ -334,6 +362,20 @@ WHERE c.status IN ('released', 'reversed')
     )
 LIMIT 20;
 
+-- name: reviews_have_two_principals :many ()
+-- What people found counts only if one proposed it and another confirmed it.
+SELECT json_build_object('fact', f.fact_id, 'type', f.type, 'object', f.object_id)::text AS found
+FROM facts AS f
+WHERE f.source = 'review'
+    AND NOT EXISTS (
+        SELECT FROM reviews AS r
+        WHERE r.shard = f.shard AND r.review_id = f.event_key AND r.book_id = f.book_id
+            AND f.type = 'review.' || r.finding
+            AND coalesce(r.confirmed_principal, r.confirmed_by)
+            <> coalesce(r.proposed_principal, r.proposed_by)
+    )
+LIMIT 20;
+
 -- name: waiting_are_served :many ()
 -- No claim waits for funds while its book has some, unless the next commit is on its way.
 SELECT json_build_object('book', h.book_id, 'waiting', h.waiting, 'available', a.balance)::text
@@ -345,20 +387,58 @@ INNER JOIN accounts AS a
 WHERE h.waiting > 0 AND a.balance > 0 AND NOT h.top_up_due
 LIMIT 20;
 
+-- name: hash_chain :many (shard, book_id)
+-- Each entry follows from the one before, its hash is that of what it says, and the head row knows
+-- the last one. The text is made from the rows, apart from the code that wrote the hash.
+(
+    SELECT json_build_object('book', s.book_id, 'height', s.height,
+        'problem', 'the entry does not follow from the one before')::text AS found
+    FROM (
+        SELECT c.*,
+            lag(c.height, 1, 0::bigint) OVER w AS height_before,
+            lag(c.hash, 1, repeat('0', 64)) OVER w AS hash_before
+        FROM reporting.chain AS c
+        WHERE $1::integer IS NULL OR (c.shard = $1 AND c.book_id = $2::text)
+        WINDOW w AS (PARTITION BY c.shard, c.book_id ORDER BY c.height)
+    ) AS s
+    WHERE s.height <> s.height_before + 1 OR s.previous_hash <> s.hash_before
+        OR s.hash <> encode(sha256(convert_to(s.canonical, 'UTF8')), 'hex')
+    LIMIT 20
+)
+UNION ALL
+SELECT json_build_object('book', h.book_id, 'height', h.height,
+    'problem', 'the head row knows another last hash')::text AS found
+FROM heads AS h
+LEFT JOIN entries AS e ON e.shard = h.shard AND e.book_id = h.book_id AND e.height = h.height
+WHERE ($1::integer IS NULL OR (h.shard = $1 AND h.book_id = $2::text))
+    AND h.hash <> coalesce(e.hash, repeat('0', 64));
+
+-- name: sum_currencies :many (shard, book_id)
+-- What all postings of a book come to, USD first.
+SELECT p.currency, sum(p.amount)::bigint AS total
+FROM postings AS p
+WHERE p.shard = $1 AND p.book_id = $2
+GROUP BY p.currency
+ORDER BY p.currency <> 'USD', p.currency;
+
+-- name: read_head :one (shard, book_id)
+SELECT h.height, h.hash, h.clock_offset_seconds
+FROM heads AS h
+WHERE h.shard = $1 AND h.book_id = $2;
+
+-- name: read_texts :many (shard, book_id, after, limit)
+-- Entries as their hashes cover them, in order.
+SELECT c.height, c.hash, c.canonical
+FROM reporting.chain AS c
+WHERE c.shard = $1 AND c.book_id = $2 AND c.height > $3
+ORDER BY c.height
+LIMIT $4;
+
 -- name: count_rows :one ()
 -- What the audit covers.
 SELECT (SELECT count(*) FROM heads) AS books, (SELECT count(*) FROM payments) AS payments,
     (SELECT count(*) FROM claims) AS claims, (SELECT count(*) FROM entries) AS entries,
     (SELECT count(*) FROM postings) AS postings, (SELECT count(*) FROM events) AS events;
-
--- name: read_chain :many ()
--- All entries with their postings, book by book and in order, for the hash chain.
-SELECT e.book_id, e.height, e.entry_id, e.type, e.cause, e.payment_id, e.claim_id, e.created_at,
-    e.effective_at, e.previous_hash, e.hash, p.currency, p.account, p.seq, p.amount,
-    p.balance_after
-FROM entries AS e
-LEFT JOIN postings AS p USING (shard, book_id, height)
-ORDER BY e.shard, e.book_id, e.height, p.leg;
 
 -- name: read_heads :many ()
 -- The last hash that each book knows of.

@@ -1,8 +1,9 @@
 """The hash chain of a book: each entry's hash covers the one before and all of its own postings.
 
 The canonical form of an entry is a JSON array of its fields in a fixed order, times in Unix
-milliseconds, postings in leg order. Anyone who has a book's entries can compute the chain again
-with nothing but SHA-256; a changed, missing or inserted entry breaks it from there on.
+milliseconds, postings in leg order (docs/reference/ledger.md). Anyone who has a book's entries can
+compute the chain again with nothing but SHA-256; a changed, missing or inserted entry breaks it
+from there on. The database's view `reporting.chain` makes the same text from the rows.
 """
 
 from collections.abc import Sequence

@@ -5,7 +5,7 @@ Idempotency-Key waits for that payment or resumes it, and never makes another (c
 """
 
 import asyncio
-from typing import Annotated, ClassVar, Final, cast
+from typing import Annotated, ClassVar, Final, Literal, cast
 
 import msgspec
 
@@ -186,7 +186,7 @@ async def create(call: Call[CreateBody, NoQuery]) -> Answer | Refused:
     if isinstance(chosen, Refused):
         return chosen
     if call.simulate == "med" and chosen.method.id != "sbx_pix":
-        return PaymentMethodUnavailable(param="paymentMethodId", reason="med_needs_pix")
+        return ParameterRefused(param="Sandbox-Simulate")
     deadline = clock.monotonic() + WAIT_SECONDS
     while True:
         made: Kept[Payment] = Kept()
@@ -295,12 +295,17 @@ async def read(call: Call[NoBody, NoQuery]) -> Answer | Refused:
     return NotFound() if payment is None else Answer(200, render_payment(payment, call.book.mode))
 
 
+PaymentStatus = Literal[
+    "pending", "processing", "completed", "failed", "expired", "refunded", "chargeback"
+]
+
+
 class PaymentsQuery(
     ListQuery, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
 ):
     """Filters of GET /payments."""
 
-    status: str | None = None
+    status: PaymentStatus | None = None
     payment_method_id: str | None = None
     payment_method: str | None = None
     country: str | None = None
@@ -323,13 +328,16 @@ async def list_payments(call: Call[NoBody, PaymentsQuery]) -> Answer | Refused:
     page = read_page(query)
     if isinstance(page, Refused):
         return page
+    country = None if query.country is None else load_methods().alpha2(query.country.upper())
+    if query.country is not None and country is None:
+        return ParameterRefused(param="country")
     filters = {
         "shard": call.book.shard,
         "book_id": call.book.book_id,
         "status": query.status,
         "method_id": query.payment_method_id,
         "method": query.payment_method,
-        "country": query.country,
+        "country": country,
         "currency": query.currency_local,
         "merchant_order_id": query.merchant_order_id,
         "shop_id": query.shop_id,

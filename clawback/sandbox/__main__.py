@@ -79,13 +79,13 @@ def main(arguments: list[str] | None = None) -> int:
 async def _serve(
     options: argparse.Namespace, record: Record, secret: str, notice_secret: str | None
 ) -> None:
-    script = Script(record)
+    script = Script(record, hold_seconds=options.hold_seconds)
     ticks = Ticks(record.commit)
     notices = None
     if notice_secret is not None:
         notices = Notices(record, script, url=options.notice_url, secret=notice_secret)
     tell = _tell_nobody if notices is None else notices.tell
-    service = Service(record, script, tell, secret=secret, hold_seconds=options.hold_seconds)
+    service = Service(record, script, tell, secret=secret)
     timer = Timer(service, ticks)
     service.wake = timer.wake
     loop = asyncio.get_running_loop()

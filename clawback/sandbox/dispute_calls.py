@@ -30,14 +30,11 @@ Effect = Callable[[], bytes | None]
 class DisputeCalls:
     """Answers the calls under /disputes and /charges/{reference}/disputes."""
 
-    def __init__(
-        self, record: Record, script: Script, cases: Disputes, *, hold_seconds: float
-    ) -> None:
-        """`hold_seconds`: how long a time-out is held."""
+    def __init__(self, record: Record, script: Script, cases: Disputes) -> None:
+        """`script` says which call a fault strikes, and how long a time-out is held."""
         self._record = record
         self._script = script
         self._cases = cases
-        self._hold_seconds = hold_seconds
 
     def answer(
         self, method: str, path: tuple[str, ...], request: Request, caller: Caller
@@ -70,10 +67,10 @@ class DisputeCalls:
         row = self._cases.look_up(case, book=caller.book, now=caller.now)
         fault = self._draw("lookup", row, caller)
         if row is None:
-            return struck(fault, lambda: None, 0, "", self._hold_seconds)
+            return struck(fault, lambda: None, 0, "", self._script.hold_seconds)
         told = disputes.shown(row)
         body = encode(told)
-        return struck(fault, lambda: body, told.amount_minor, "", self._hold_seconds)
+        return struck(fault, lambda: body, told.amount_minor, "", self._script.hold_seconds)
 
     def _submit(self, case: str, request: Request, caller: Caller) -> Answer:
         wanted = asked(request, protocol.AskEvidence)
@@ -115,7 +112,7 @@ class DisputeCalls:
         charge = None if row is None else self._record.charge(row.charge_reference)
         method = "" if charge is None else charge.method
         amount_minor = 0 if row is None else row.amount_minor
-        return struck(fault, effect, amount_minor, method, self._hold_seconds)
+        return struck(fault, effect, amount_minor, method, self._script.hold_seconds)
 
 
 def _check_document(document: protocol.Document) -> None:

@@ -172,6 +172,19 @@ class AskFault(Asked, frozen=True, kw_only=True):
     reference: str | None = None
 
 
+class AskMix(Asked, frozen=True, kw_only=True):
+    """POST /mixes: of each hundred calls that no script strikes so many go wrong.
+
+    `hold_seconds`: how long its time-outs are held before they are cut. None matches every book.
+    """
+
+    operation: Literal["charge", "refund", "lookup", "evidence", "accept", "webhook"]
+    percent: dict[str, int]
+    seed: int
+    book: str | None = None
+    hold_seconds: float = 12.0
+
+
 class Charge(Told, frozen=True, kw_only=True):
     """A charge as the provider knows it. `next_change_at`: when it will decide by itself."""
 
@@ -266,8 +279,26 @@ class Faults(Told, frozen=True, kw_only=True):
     data: list[Fault]
 
 
+class Mix(Told, frozen=True, kw_only=True):
+    """A mix of faults. `drawn`: calls that it was asked for; `fired` counts what they met."""
+
+    operation: str
+    percent: dict[str, int]
+    seed: int
+    book: str | None
+    hold_seconds: float
+    drawn: int
+    fired: dict[str, int]
+
+
+class Mixed(Told, frozen=True, kw_only=True):
+    """GET /mixes."""
+
+    data: list[Mix]
+
+
 class Cleared(Told, frozen=True, kw_only=True):
-    """DELETE /faults."""
+    """DELETE /faults, DELETE /mixes."""
 
     cleared: int
 

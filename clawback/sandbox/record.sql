@@ -124,6 +124,11 @@ CREATE TABLE IF NOT EXISTS fault_calls (
     number INTEGER NOT NULL
 ) STRICT;
 
+CREATE TABLE IF NOT EXISTS mixes (
+    number INTEGER PRIMARY KEY,
+    mix TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE IF NOT EXISTS notices (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -294,6 +299,16 @@ UPDATE faults SET remaining = ?2, fired = ?3 WHERE number = ?1;
 
 -- name: drop_fault
 DELETE FROM faults WHERE number = ?1;
+
+-- name: mixes
+SELECT number, mix FROM mixes ORDER BY number;
+
+-- name: keep_mix
+INSERT INTO mixes (number, mix) VALUES (?1, ?2)
+ON CONFLICT (number) DO UPDATE SET mix = excluded.mix;
+
+-- name: drop_mix
+DELETE FROM mixes WHERE number = ?1;
 
 -- name: add_notice
 INSERT INTO notices (number, id, charge_reference, body, fault, due_at_ms, outcome)

@@ -1,7 +1,7 @@
 """What the sandbox provider shows of itself: its record, its faults, what comes next.
 
 The record is read by tests as an oracle: it lists every charge, refund and case with how often
-it was asked for and whether money is out. Nothing here changes money; the fault script can be
+it was asked for and whether money is out. Nothing here changes money; faults can be
 cleared.
 """
 
@@ -33,6 +33,10 @@ class Reports:
                 return _encode(protocol.Faults(data=self._script.all(query.get("book"))))
             case "DELETE", ("faults",):
                 return _encode(protocol.Cleared(cleared=self._script.clear(query.get("book"))))
+            case "GET", ("mixes",):
+                return _encode(protocol.Mixed(data=self._script.mixes.all()))
+            case "DELETE", ("mixes",):
+                return _encode(protocol.Cleared(cleared=self._script.mixes.clear()))
             case "GET", ("record", "refunds"):
                 return _encode(self._refunds(query))
             case "GET", ("record", "charges"):

@@ -1,8 +1,8 @@
 """The fault script: which of the coming calls go wrong, and how.
 
 Scripts are stored, so a restart keeps them. The oldest script that matches a call and still has
-faults gives its next one; with `repeat` it starts over. Every fault that fires is counted and
-can be read back, so that a test knows that what it survived did happen.
+faults gives its next one; with `repeat` it starts over; where none matches, a mix may. Every fault
+that fires is counted and can be read back, so that a test knows that what it survived did happen.
 """
 
 from collections import Counter
@@ -11,6 +11,7 @@ from typing import cast
 import msgspec
 
 from clawback.ids import base36
+from clawback.sandbox.mixes import Mixes
 from clawback.sandbox.protocol import CALL_FAULTS, NOTICE_FAULTS, AskFault, Fault
 from clawback.sandbox.record import Record
 
@@ -20,9 +21,11 @@ MAX_SEQUENCE = 50
 class Script:
     """The faults of all books, as they stand in the record."""
 
-    def __init__(self, record: Record) -> None:
-        """Load what the record holds."""
+    def __init__(self, record: Record, *, hold_seconds: float) -> None:
+        """Load what the record holds. `hold_seconds`: how long a time-out is held."""
         self._record = record
+        self._hold_seconds = hold_seconds
+        self.mixes = Mixes(record)
         self._faults: dict[int, Fault] = {}
         for row in record.many("faults"):
             number, operation, remaining, repeat, charge_reference, book, fired = row
@@ -86,8 +89,14 @@ class Script:
             self._record.write("drop_fault", number)
         return len(numbers)
 
+    @property
+    def hold_seconds(self) -> float:
+        """How long a time-out is held now."""
+        wanted = self.mixes.hold_seconds
+        return self._hold_seconds if wanted is None else wanted
+
     def draw(self, operation: str, *, book: str, charge_reference: str | None) -> str:
-        """The fault of this call, taken off its script; "none" if nothing is scripted."""
+        """The fault of this call, taken off its script; "none" if nothing strikes it."""
         for number, fault in self._faults.items():
             if fault.operation != operation or not fault.remaining:
                 continue
@@ -95,7 +104,7 @@ class Script:
                 continue
             if fault.charge_reference in {None, charge_reference}:
                 return self._fire(number, fault)
-        return "none"
+        return self.mixes.draw(operation, book=book)
 
     def _fire(self, number: int, fault: Fault) -> str:
         name, *rest = fault.remaining

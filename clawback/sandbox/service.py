@@ -51,21 +51,16 @@ _BOOK: Final = re.compile(r"[\x21-\x7e]{0,64}", re.ASCII)
 class Service:
     """Answers requests, and does by itself what falls due."""
 
-    def __init__(
-        self, record: Record, script: Script, tell: Tell, *, secret: str, hold_seconds: float
-    ) -> None:
-        """`secret`: what callers must bear; `hold_seconds`: how long a time-out is held."""
+    def __init__(self, record: Record, script: Script, tell: Tell, *, secret: str) -> None:
+        """`secret`: what callers must bear."""
         self._record = record
         self._script = script
         self._disputes = Disputes(record, tell)
         self._charges = Charges(record, tell, self._disputes)
         self._refunds = Refunds(record, tell, self._disputes)
-        self._dispute_calls = DisputeCalls(
-            record, script, self._disputes, hold_seconds=hold_seconds
-        )
+        self._dispute_calls = DisputeCalls(record, script, self._disputes)
         self._reports = Reports(record, script)
         self._authorization = f"Bearer {secret}".encode()
-        self._hold_seconds = hold_seconds
         self.wake: Callable[[int], None] = lambda _: None
 
     def decide(self, request: Request) -> Answer:
@@ -143,8 +138,8 @@ class Service:
                 return self._simulate_charge(reference, request, caller)
             case "POST", ["charges", reference, "refunds"]:
                 return self._refund_outside(reference, request, caller)
-            case "POST", ["faults"]:
-                return self._add_fault(request)
+            case "POST", ["faults" | "mixes" as kind]:
+                return self._add_fault(request) if kind == "faults" else self._add_mix(request)
             case "GET", ["due"]:
                 return self._next_change(caller)
             case method, path:
@@ -316,8 +311,14 @@ class Service:
             raise BadRequest("sequence")
         return Answer(200, encode(fault))
 
+    def _add_mix(self, request: Request) -> Answer:
+        mix = self._script.mixes.add(asked(request, protocol.AskMix))
+        if mix is None:
+            raise BadRequest("percent")
+        return Answer(200, encode(mix))
+
     def _with_fault(
         self, fault: str, effect: Callable[[], bytes | None], amount_minor: int, method: str
     ) -> Answer:
         """The answer of a call that a fault may strike; `effect` None finds nothing."""
-        return struck(fault, effect, amount_minor, method, self._hold_seconds)
+        return struck(fault, effect, amount_minor, method, self._script.hold_seconds)

@@ -14,8 +14,8 @@ import msgspec
 
 from clawback import clock
 from clawback.db import queries
-from clawback.errors import IdempotencyInProgress, NotFound, Refused, Unavailable
-from clawback.ids import PaymentId, is_well_formed
+from clawback.errors import IdempotencyInProgress, Refused, Unavailable
+from clawback.ids import PaymentId
 from clawback.payments.refusals import FieldInvalid
 from clawback.providers import port
 from clawback.route import Answer, BodyT, Call, Kept, NoBody, NoQuery, QueryT, Route
@@ -212,8 +212,6 @@ async def add_faults(call: Call[FaultBody, NoQuery]) -> Answer | Refused:
     if not set(call.body.sequence) <= known:
         return FieldInvalid(param="sequence")
     name = call.body.transaction_id
-    if name is not None and not is_well_formed(name, "TXN-"):
-        return NotFound()
     payment_id = None if name is None else PaymentId(name)
     taken = await call.services.submit(
         call.book, TakeKey(payment_id=payment_id), Kept[None](), call.key

@@ -17,8 +17,8 @@ from clawback.claims.fold import RecordNotice, report
 from clawback.claims.notices import dispute_fact, refund_fact
 from clawback.claims.outside import RecordOutsideRefund
 from clawback.currencies import exponent
-from clawback.errors import IdempotencyInProgress, InvalidAmount, NotFound, Refused, Unavailable
-from clawback.ids import ClaimId, PaymentId, is_well_formed
+from clawback.errors import IdempotencyInProgress, InvalidAmount, Refused, Unavailable
+from clawback.ids import ClaimId, PaymentId
 from clawback.lanes.records import Claim
 from clawback.money import Amount, AmountError, positive
 from clawback.payments import jobs
@@ -97,7 +97,7 @@ def _with_amount(plan: Plan, command: Simulate) -> Plan:
 
 
 def _command(call: SimulateCall) -> Simulate | Refused:
-    """The request's shape. Refuses: FieldInvalid, InvalidAmount, NotFound."""
+    """The request's shape. Refuses: FieldInvalid, InvalidAmount."""
     body = call.body
     if body.action not in actions.ACTIONS:
         return FieldInvalid(param="action")
@@ -105,9 +105,6 @@ def _command(call: SimulateCall) -> Simulate | Refused:
         amount = None if body.amount is msgspec.UNSET else positive(body.amount)
     except AmountError as error:
         return InvalidAmount(param="amount", rule=error.rule, maximum=error.maximum)
-    is_claim = body.claim_id is None or is_well_formed(body.claim_id, "CLM-")
-    if not is_well_formed(call.path["id"], "TXN-") or not is_claim:
-        return NotFound()
     return Simulate(
         payment_id=PaymentId(call.path["id"]),
         action=body.action,

@@ -15,6 +15,7 @@ from clawback.errors import Refused
 from clawback.lists import DEFAULT_LIMIT, MAX_LIMIT, Pagination, ParameterRefused
 from clawback.route import Answer, Call, NoBody, Route
 from clawback.webhooks import deliveries, endpoints
+from clawback.webhooks.model import EVENT_PATTERNS
 
 SQL: Final = queries.load(__package__, "queries.sql")
 NUMBER_AT: Final = slice(12, 20)
@@ -61,6 +62,8 @@ class _Page(msgspec.Struct, frozen=True):
 async def list_events(call: Call[NoBody, EventsQuery]) -> Answer | Refused:
     """GET /events."""
     query, place = call.query, {"shard": call.book.shard, "book_id": call.book.book_id}
+    if query.type is not None and query.type not in EVENT_PATTERNS:
+        return ParameterRefused(param="type")
     limit = min(max(query.limit, 1), MAX_LIMIT)
     kind = None if query.type in {None, "*"} else query.type
     prefix = kind[:-1] if kind is not None and kind.endswith(".*") else None

@@ -131,6 +131,8 @@ async def create(call: Call[CreateBody, NoQuery]) -> Answer | Refused:
 
     command = CreateEndpoint(
         endpoint_id=endpoint_id,
+        actor=call.caller.actor,
+        principal=call.caller.person,
         url=body.url,
         url_rule=await _broken_rule(call, body.url),
         events=tuple(dict.fromkeys(body.events)),
@@ -154,6 +156,8 @@ async def rotate(call: Call[RotateBody, NoQuery]) -> Answer | Refused:
 
     command = RotateSecret(
         endpoint_id=endpoint_id,
+        actor=call.caller.actor,
+        principal=call.caller.person,
         sealed_secret=seal.close_text(secret, about=of_endpoint(call.book.book_id, endpoint_id)),
         is_immediate=call.body.immediate or False,
         real_now=call.real_now,
@@ -205,6 +209,8 @@ async def change(call: Call[ChangeBody, NoQuery]) -> Answer | Refused:
         given["events"] = tuple(dict.fromkeys(given["events"]))
     command = ChangeEndpoint(
         endpoint_id=call.path["id"],
+        actor=call.caller.actor,
+        principal=call.caller.person,
         fields=tuple(given),
         url_rule=await _broken_rule(call, given.get("url")),
         **given,
@@ -223,7 +229,11 @@ async def remove(call: Call[NoBody, NoQuery]) -> Answer | Refused:
         removed = Removed(ok=True, id=changed.endpoint.endpoint_id)
         return Answer(200, _ENCODER.encode(removed))
 
-    command = RemoveEndpoint(endpoint_id=call.path["id"])
+    command = RemoveEndpoint(
+        endpoint_id=call.path["id"],
+        actor=call.caller.actor,
+        principal=call.caller.person,
+    )
     return await call.services.submit(call.book, command, shown)
 
 

@@ -94,9 +94,11 @@ class Queued(msgspec.Struct, frozen=True):
 
 
 class EndpointCommand(Command, frozen=True, kw_only=True):
-    """Base of the commands on one endpoint."""
+    """Base of the commands on one endpoint. `actor`: who asks, None for the worker."""
 
     endpoint_id: str
+    actor: str | None = None
+    principal: str | None = None
 
     def reads(self) -> Reads:
         """The book's endpoints."""
@@ -197,7 +199,20 @@ def decide_create(draft: Draft, command: Command, now: datetime) -> Refused | De
         removed_at=None,
     )
     draft.webhooks.put(endpoint)
+    _note(draft, command, "endpoint_created", command.url)
     return Decided(response=Changed(endpoint), object_id=endpoint.endpoint_id)
+
+
+def _note(draft: Draft, command: EndpointCommand, action: str, note: str | None = None) -> None:
+    """The act in the trail: where events go, and who sent them there."""
+    assert command.actor is not None, command
+    draft.evidence.act(
+        action,
+        command.endpoint_id,
+        actor=command.actor,
+        principal=command.principal,
+        note=None if note is None else note[:500],
+    )
 
 
 def decide_change(draft: Draft, command: Command, now: datetime) -> Refused | Decided:
@@ -217,6 +232,7 @@ def decide_change(draft: Draft, command: Command, now: datetime) -> Refused | De
     changed = msgspec.structs.replace(endpoint, **given)
     if changed != endpoint:
         changed = draft.webhooks.put(msgspec.structs.replace(changed, updated_at=now))
+        _note(draft, command, "endpoint_changed", " ".join(command.fields))
     return Decided(response=Changed(changed))
 
 
@@ -237,6 +253,7 @@ def decide_remove(draft: Draft, command: Command, now: datetime) -> Refused | De
         removed_at=now,
     )
     draft.webhooks.put(removed)
+    _note(draft, command, "endpoint_removed")
     return Decided(response=Changed(removed))
 
 
@@ -255,6 +272,7 @@ def decide_rotate(draft: Draft, command: Command, now: datetime) -> Refused | De
         updated_at=now,
     )
     draft.webhooks.put(rotated)
+    _note(draft, command, "endpoint_secret_rotated")
     return Decided(
         response=Rotated(rotated, command.real_now, until), object_id=rotated.endpoint_id
     )

@@ -15,6 +15,7 @@ from clawback.db import pool
 from clawback.settings import Settings
 from clawback.work.clocks import Clocks
 from clawback.work.deliveries import CONNECTIONS, Deliveries
+from clawback.work.retention import Retention
 from clawback.work.schedule import Schedule
 
 log = logs.get_logger()
@@ -37,12 +38,19 @@ async def work(settings: Settings) -> None:
             runtime.seal,
             concurrency=settings.worker_concurrency,
         )
-        parts: list[Schedule | Clocks | Deliveries] = [schedule]
+        parts: list[Schedule | Clocks | Deliveries | Retention] = [schedule]
         if runtime.sandboxes():
             dsn, lanes, sandboxes = settings.database_url, runtime.lanes, runtime.sandboxes()
             parts.append(Clocks(dsn, lanes, runtime.reader, schedule, sandboxes))
         writers = await pool.create_writer_pool(
             settings.database_url, application_name="clawback deliveries", size=CONNECTIONS
+        )
+        parts.append(
+            Retention(
+                writers,
+                delivery_days=settings.delivery_days,
+                attempt_days=settings.attempt_days,
+            )
         )
         if runtime.seal() is None:
             log.warning("no_webhooks", advice="set CLAWBACK_SEAL_KEY_FILE")

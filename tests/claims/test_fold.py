@@ -1,13 +1,16 @@
 """What becomes of an approved claim, whatever the provider says and in whatever order."""
 
 import itertools
+from datetime import timedelta
 
 import pytest
 
 from clawback.claims import fold
+from clawback.ids import ClaimId
 from clawback.lanes.records import Fact
+from clawback.providers import port
 from tests.model_checks import check
-from tests.model_world import World
+from tests.model_world import START, World
 
 
 def test_the_way_of_a_refund() -> None:
@@ -57,6 +60,34 @@ def test_unknown_stays_unknown_until_somebody_knows() -> None:
     check(world)
 
 
+@pytest.mark.parametrize("found", [port.Unknown, port.Unavailable])
+@pytest.mark.parametrize(("asked", "waits"), [(None, 1), (0, 1), (3, 3), (86_400, 86_400)])
+def test_a_provider_that_asks_to_wait_is_left_alone_so_long(
+    found: type[port.Unknown | port.Unavailable], asked: int | None, waits: int
+) -> None:
+    """As long as told, never less than the back-off; the next try has the same reference."""
+    world = World()
+    claim = world.opened(world.pay(), "10")
+    first = world.start(claim).attempt
+    assert first is not None
+    world.accepted(
+        fold.RecordOutcome(
+            claim_id=claim.claim_id,
+            number=first.number,
+            report=fold.report(found(reason="status_429", retry_after_seconds=asked)),
+            fact_id="fct_wait",
+            real_now=world.now,
+            actor="provider:sandbox",
+        )
+    )
+    world.later(seconds=waits - 0.001)
+    assert world.start(claim).attempt is None
+    world.later(seconds=0.001)
+    again = world.start(claim).attempt
+    assert again is not None
+    assert again.reference == first.reference
+
+
 def test_absent_means_sent_again_under_the_same_reference() -> None:
     """Only after the provider said that it knows nothing of it."""
     world = World()
@@ -86,6 +117,34 @@ def test_a_stale_attempt_changes_nothing() -> None:
     assert world.report(claim, "declined", number=1) == before
     assert world.report(claim, "settled").status == "released"
     check(world)
+
+
+def test_a_lease_runs_on_real_time_whatever_the_book_s_clock() -> None:
+    """Moved 90 days ahead, before the call or during it, the book's clock ends no lease."""
+    world = World()
+    claim = world.opened(world.pay(), "10")
+    world.later(days=90)
+    assert _start(world, claim.claim_id, seconds=0).attempt is not None
+    world.later(days=30)
+    assert _start(world, claim.claim_id, seconds=29).attempt is None
+    taken_over = _start(world, claim.claim_id, seconds=31).attempt
+    assert taken_over is not None, "in real time it is over"
+    assert taken_over.operation == "lookup"
+
+
+def _start(world: World, claim_id: ClaimId, *, seconds: int) -> fold.AttemptStarted:
+    """A worker comes so many real seconds after the start of the world."""
+    outcome = world.accepted(
+        fold.StartAttempt(
+            claim_id=claim_id,
+            attempt_id=f"att_real_{seconds}",
+            real_now=START + timedelta(seconds=seconds),
+            lease_seconds=30,
+            actor="worker",
+        )
+    )
+    assert isinstance(outcome.response, fold.AttemptStarted)
+    return outcome.response
 
 
 def test_another_amount_is_never_booked() -> None:

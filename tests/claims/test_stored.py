@@ -104,6 +104,21 @@ async def test_each_turn_is_stored_and_the_books_are_whole(database: str) -> Non
     assert [tuple(act) for act in acts] == [("accepted", KEY)]
 
 
+async def test_what_a_network_took_is_not_refunded_again(database: str) -> None:
+    """After a case that was lost in part the rest may be refunded, and not a centavo more."""
+    book = await books.open_book(database, credit_line_usd_e4=10_000_000)
+    async with books.open_lanes(database) as lanes:
+        payment = await books.take_payment(lanes, book)
+        await say(lanes, book, payment, "opened")
+        await say(lanes, book, payment, "lost", amount_minor=40_000)
+        above = await lanes.submit(book, books.refund(payment, "461.19"), books.shown)
+        assert isinstance(above, Refused)
+        assert above.code == "refund_exceeds_remaining"
+        rest = await lanes.submit(book, books.refund(payment, "461.18"), books.shown)
+        assert not isinstance(rest, Refused), rest
+    await books.proved(database)
+
+
 async def test_evidence_is_stored_beside_the_claim(database: str) -> None:
     """Added, removed, submitted; each act in the trail, which nobody can change."""
     book = await books.open_book(database)

@@ -33,7 +33,7 @@ HEAD: Final = """# The command line
 """
 ON_THE_API: Final = (
     "payments", "refunds", "claims", "balance", "events", "webhooks", "listen", "trigger",
-    "clock", "faults",
+    "clock", "faults", "ledger", "statement", "proof",
 )  # fmt: skip
 
 
@@ -56,7 +56,17 @@ def _groups() -> Iterator[str]:
         group: Any = get_command(app)
         commands = getattr(group, "commands", None) or {app.registered_commands[0].name: group}
         for inner, command in commands.items():
-            yield from _command(f"clawback {name} {inner}", command, "###")
+            for path, found in _leaves(f"clawback {name} {inner}", command):
+                yield from _command(path, found, "###")
+
+
+def _leaves(name: str, command: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - typer's own
+    """A command, or all commands of a group within a group."""
+    if not hasattr(command, "commands"):
+        yield name, command
+        return
+    for inner, one in command.commands.items():
+        yield from _leaves(f"{name} {inner}", one)
 
 
 def _command(name: str, command: Any, level: str) -> Iterator[str]:  # noqa: ANN401 - typer's own

@@ -22,6 +22,8 @@ READING = (
     ("balance", "--live"),
 )
 ADMIN = (
+    ("acts", "list"),
+    ("claims", "reviews"),
     ("merchants", "list"),
     ("books", "show", "MCH-NORTE"),
     ("books", "show", "MCH-NORTE", "--live"),
@@ -108,7 +110,7 @@ def test_text_from_outside_cannot_move_the_cursor(tree: Tree) -> None:
 
 def test_a_merchant_its_book_and_its_keys(tree: Tree, tmp_path: Path) -> None:
     run(tree, "merchants", "create", "MCH-SUR", "Tienda Sur", "--shop", "Plaza")
-    assert "there is one of that name" in refused(
+    assert "there is a merchant MCH-SUR already" in refused(
         "merchants", "create", "MCH-SUR", "x", "--data", str(tree.data)
     )
     named = ("MCH-SUR", "--data", str(tree.data))
@@ -121,6 +123,9 @@ def test_a_merchant_its_book_and_its_keys(tree: Tree, tmp_path: Path) -> None:
     assert "is no setting" in refused("books", "set", *named, "colour=red")
     assert "is no amount" in refused("books", "set", *named, "reserve=1e1")
     assert "no payment method" in refused("books", "set", *named, "fee.cash=1")
+    assert "no scope refunds:write" in refused(
+        "keys", "create", *named, "--scopes", "refunds:write"
+    )
     made = run(tree, "keys", "create", "MCH-SUR", "--scopes", "payments:read", "--rate", "7")
     ping = tree.call("GET", "/api/v1/ping", key=made["secret"])
     assert ping["merchant"] == {"id": "MCH-SUR", "name": "Tienda Sur"}
@@ -156,6 +161,11 @@ def test_secrets_of_a_provider_go_in_from_files_and_never_come_out(
     assert key.read_text() != before
     assert len(key.read_text().splitlines()) == 1
     assert run(tree, "providers", "list")["data"][0]["account"] == "second"
+    acts = run(tree, "acts", "list", "--object", "sandbox/second")["data"]
+    assert [(one["action"], one["merchant"]) for one in acts] == [("provider_created", None)]
+    assert run(tree, "acts", "list", "--object", "seal")["data"][0]["action"] == (
+        "sealing_key_rotated"
+    )
     assert "mode" in refused("providers", "create", "sandbox", "second", *given, "--live")
     calls.chmod(0o644)
     assert "chmod 600" in refused("providers", "create", "sandbox", "third", *given)

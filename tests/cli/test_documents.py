@@ -1,6 +1,5 @@
 """What the documents tell people to type works as typed."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -29,20 +28,21 @@ def blocks(document: str, language: str) -> list[str]:
     return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", text)
 
 
-def put_command(folder: Path) -> None:
-    """The command under the name that the documents use."""
-    folder.mkdir(parents=True)
+def put_command(home: Path) -> None:
+    """What a clone has, where the documents put it on the path or name it."""
+    folder = home / ".venv" / "bin"
+    folder.mkdir(parents=True, exist_ok=True)
     python = shlex.quote(sys.executable)
     for name, start in (("clawback", f"{python} -m clawback"), ("python3", python)):
         (folder / name).write_text(f'#!/bin/sh\nexec {start} "$@"\n')
         (folder / name).chmod(0o755)
 
 
-def shell(script: str, cwd: Path, **more: str) -> str:
+def shell(script: str, cwd: Path) -> str:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=cwd,
-        env=environment(**more),
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=90,
@@ -54,7 +54,7 @@ def shell(script: str, cwd: Path, **more: str) -> str:
 
 def test_the_tour_of_the_readme_works_as_typed(tree: Tree) -> None:
     home = tree.data.parent
-    put_command(home / ".venv" / "bin")
+    put_command(home)
     tour = "\n".join(blocks("README.md", "bash"))
     said = shell(tour + '\necho "$PAYMENT $CLAIM $KEY"', home)
     payment, claim, key = said.split()[-3:]
@@ -64,11 +64,11 @@ def test_the_tour_of_the_readme_works_as_typed(tree: Tree) -> None:
     assert "clean: the books balance" in said
 
 
-def test_the_guide_to_refunds_works_as_typed(tree: Tree, tmp_path: Path) -> None:
+def test_the_guide_to_refunds_works_as_typed(tree: Tree) -> None:
     home = tree.data.parent
-    put_command(tmp_path / "bin")
+    put_command(home)
     typed = "\n".join(blocks("docs/guides/refunds.md", "bash"))
-    said = shell(typed, home, PATH=f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    said = shell(typed, home)
     assert "as it should be: who asks does not decide" in said
     assert "/payer/bk_" in said
     assert '"outcome":"created"' in said
@@ -85,9 +85,7 @@ def test_the_guide_to_refunds_works_as_typed(tree: Tree, tmp_path: Path) -> None
 def test_the_guide_to_running_works_as_typed(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path / "server")
     server.start()
-    bin_folder = tmp_path / "bin"
-    put_command(bin_folder)
-    path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
+    put_command(tmp_path)
     try:
         psql = [str(server.binary("psql")), "-qX", "-v", "ON_ERROR_STOP=1", server.superuser_dsn]
         setup = SUDO_SQL + "\n".join(blocks("docs/guides/running.md", "sql"))
@@ -103,7 +101,6 @@ def test_the_guide_to_running_works_as_typed(tmp_path: Path) -> None:
             + "\nfor i in $(seq 100); do curl -sSf http://127.0.0.1:18080/readyz && break"
             " || sleep 0.1; done 2> /dev/null",
             tmp_path,
-            PATH=path,
         )
     finally:
         server.stop()
@@ -111,11 +108,10 @@ def test_the_guide_to_running_works_as_typed(tmp_path: Path) -> None:
     assert "clean: the books balance" in said
 
 
-def test_the_guide_to_the_sandbox_works_as_typed(tree: Tree, tmp_path: Path) -> None:
-    put_command(tmp_path / "bin")
-    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+def test_the_guide_to_the_sandbox_works_as_typed(tree: Tree) -> None:
+    put_command(tree.data.parent)
     typed = "\n".join(blocks("docs/guides/sandbox.md", "bash"))
-    said = shell(typed, tree.data.parent, PATH=path)
+    said = shell(typed, tree.data.parent)
     assert "chargeback-won-then-lost" in said
     assert "kind chargeback, status released, resolution lost" in said
     assert '"claimStatus":"rejected"' in said.replace(" ", "")
@@ -124,12 +120,13 @@ def test_the_guide_to_the_sandbox_works_as_typed(tree: Tree, tmp_path: Path) -> 
     assert "clean: the books balance" in said
 
 
-def test_the_guide_to_the_dashboard_works_as_typed(tree: Tree, tmp_path: Path) -> None:
-    put_command(tmp_path / "bin")
-    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+def test_the_guide_to_the_dashboard_works_as_typed(tree: Tree) -> None:
+    home = tree.data.parent
+    put_command(home)
+    found = 'export PATH="$PWD/.venv/bin:$PATH"\n'
     made = 'clawback merchants create MCH-ACME "Acme Stores"\n'
     typed = "\n".join(blocks("docs/guides/dashboard.md", "bash"))
-    said = shell(made + typed, tree.data.parent, PATH=path)
+    said = shell(found + made + typed, home)
     assert f"{tree.dev['url']}/dashboard/enter/" in said
     assert "MCH-ACME test owner" in said
     assert "MCH-ACME live operator" in said

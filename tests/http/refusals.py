@@ -10,6 +10,7 @@ from typing import Final
 
 from tests.http.asking import Ask, Row, get, pay, post, raw, refund
 from tests.http.claim_refusals import batches, decisions
+from tests.http.ledger_refusals import ledger
 from tests.http.refused_webhooks import webhooks
 
 MXN: Final = {"currency": "MXN"}
@@ -215,7 +216,7 @@ def payment_fields() -> Iterator[Row]:
     ask = pay(f'{{"amount":50,{SPEI}}}', key="live")
     yield Row("pay: sandbox with a live key", ask, "payment_method_unavailable", "paymentMethodId")
     ask = pay(f'{{"amount":50,{SPEI}}}', Sandbox_Simulate="med")
-    yield Row("pay: med on spei", ask, "payment_method_unavailable", "paymentMethodId")
+    yield Row("pay: med on spei", ask, "invalid_parameter", "Sandbox-Simulate")
 
 
 def simulations() -> Iterator[Row]:
@@ -361,11 +362,9 @@ def headers() -> Iterator[Row]:
     for name, ask in (
         ("another amount", refund('{"amount":11}', "part", Idempotency_Key="part-key")),
         ("another payment", refund('{"amount":10}', Idempotency_Key="part-key")),
-        (
-            "another reason",
-            refund('{"amount":10,"reason":"x"}', "part", Idempotency_Key="part-key"),
-        ),
+        ("no amount", refund('{"reason":"x"}', "part", Idempotency_Key="part-key")),
         ("an absent payment", refund('{"amount":10}', "absent", Idempotency_Key="part-key")),
+        ("a name that is none", refund('{"amount":10}', "malformed", Idempotency_Key="part-key")),
     ):
         yield Row(f"key used for {name}", ask, "idempotency_conflict")
 
@@ -381,6 +380,9 @@ def queries() -> Iterator[Row]:
         ("/payments?disputed=maybe", "disputed"), ("/payments?limit=%D9%A1", "limit"),
         ("/payments?limit=0x10", "limit"), ("/payments?limit=1e1", "limit"),
         ("/payments?status=%00", "status"), ("/payments?status=%FF", None),
+        ("/payments?status=paid", "status"), ("/payments?country=XX", "country"),
+        ("/claims?status=open", "status"), ("/claims?kind=refund", "kind"),
+        ("/claims?pendingReason=x", "pendingReason"), ("/events?type=claim.", "type"),
         ("/claims?needsReview=x", "needsReview"), ("/claims?dueBefore=1", "dueBefore"),
         ("/payments?from=1", "from"), ("/payments?disputed=null", "disputed"),
         ("/payments?limit=null", "limit"), ("/payments?limit=5.0", "limit"),
@@ -397,9 +399,9 @@ def queries() -> Iterator[Row]:
 def routes() -> Iterator[Row]:
     """Paths and methods."""
     for path in ("/nope", "/payments/", "/payments/{spei}/", "/payments//refund", "//payments",
-                 "/payments/{spei}/refund/x", "/Payments", "/payments/{spei}%2frefund", "/",
-                 "/payments/%2e%2e/claims", "/payments/../claims", "/payments/{spei}%00",
-                 "/payments/{spei}%0a", "/payments;x", "/refunds"):  # fmt: skip
+                 "/payments/{spei}/refund/x", "/Payments", "/payments%2f{spei}", "/",
+                 "/payments/%2e%2e/claims", "/payments/../claims", "/%70ayments",
+                 "/payments;x", "/refunds"):  # fmt: skip
         yield Row(f"path {path}", get(path), "route_not_found")
     yield Row("path before key", get("/nope", key=""), "route_not_found")
     for method, path in (("PUT", "/payments"), ("DELETE", "/payments/{spei}"),
@@ -495,5 +497,5 @@ def rates() -> Iterator[Row]:
 TABLE: Final = (
     *amounts(), *guards(), *payment_amounts(), *json_rules(), *fields(), *payment_fields(),
     *simulations(), *states(), *keys(), *headers(), *queries(), *routes(), *transport(),
-    *notices(), *webhooks(), *decisions(), *batches(), *rates(),
+    *notices(), *webhooks(), *decisions(), *batches(), *ledger(), *rates(),
 )  # fmt: skip

@@ -62,7 +62,11 @@ def _payments(shop: Shop) -> Scene:
     canceled = shop.call("POST", f"/claims/{scene['canceled']}/cancel", {})
     assert canceled.status == 200, canceled
     scene["waiting"] = _refunded(shop, oxxo, 2)
-    scene |= {"absent": "TXN-MP331BTF-R308", "absent_claim": "CLM-MP331G7R-9F49"}
+    scene |= {
+        "absent": "TXN-MP331BTF-R308",
+        "malformed": "x%2f",
+        "absent_claim": "CLM-MP331G7R-9F49",
+    }
     return scene
 
 

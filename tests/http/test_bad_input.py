@@ -163,7 +163,8 @@ def answers_to_names(address: Address, scene: Scene) -> Iterator[str]:
     names = {
         "TXN": [scene["absent"], scene["foreign"], scene["spei"].lower(), "TXN-1", "TXN-MP331BTF",
                 scene["spei"] + "0", scene["released"], "x" * 300, "TXN-MP331BTF_R308", "0", "-",
-                "TXN-MP331BTF-R3O\\", "..", "*", "%2a"[1:], scene["spei"][4:]],
+                "TXN-MP331BTF-R3O\\", "..", "*", "%2a"[1:], scene["spei"][4:], "%00", "%ff", "%",
+                scene["spei"] + "%00", scene["spei"] + "%2fx", scene["spei"].replace("-", "%2D")],
         "CLM": [scene["absent_claim"], scene["foreign_claim"], scene["released"].lower(), "CLM-1",
                 scene["released"] + "0", scene["spei"], "CLM-MP331G7R_9F49", "null", "undefined"],
     }  # fmt: skip

@@ -16,12 +16,10 @@ import pytest
 from clawback.claims.fold import RecordOutcome
 from clawback.db.embedded import EmbeddedPostgres
 from clawback.ids import ClaimId
-from clawback.ledger.audit import CHECKS, audit
+from clawback.ledger.audit import CHAIN, CHECKS, audit
 from tests.conftest import new_database, superuser_dsn_of
 from tests.support import books
 from tests.support.books import open_book, open_lanes, proved, refund
-
-CHAIN: Final = "hash_chain"
 
 
 class Corruption(NamedTuple):
@@ -46,6 +44,12 @@ CORRUPTIONS: Final = {
     ),
     "frozen_equals_claims": Corruption(
         "UPDATE accounts SET balance = balance + 1 WHERE name = 'frozen'", '"frozen":'
+    ),
+    "payable_equals_claims": Corruption(
+        "INSERT INTO accounts SELECT shard, book_id, 'USD', 'payable', 5, 1, created_at"
+        " FROM entries WHERE height = 1"
+        " ON CONFLICT (shard, book_id, currency, name) DO UPDATE SET balance = 5",
+        '"claimsPayable":',
     ),
     "parts_equal_payments": Corruption(
         "UPDATE payments SET pending_usd_e4 = pending_usd_e4 - 1 WHERE pending_usd_e4 > 0",
@@ -89,6 +93,10 @@ CORRUPTIONS: Final = {
         '"generations":2',
     ),
     "releases_have_facts": Corruption("DELETE FROM facts", '"status":"released"'),
+    "reviews_have_two_principals": Corruption(
+        "UPDATE facts SET source = 'review', type = 'review.paid' WHERE type = 'refund.settled'",
+        '"type":"review.paid"',
+    ),
     "waiting_are_served": Corruption(
         "UPDATE heads SET waiting = 1; INSERT INTO accounts"
         " SELECT shard, book_id, 'USD', 'available', 5, 1, now() FROM heads",
@@ -171,4 +179,4 @@ async def test_an_untouched_copy_is_clean(server: EmbeddedPostgres, template: st
 
 
 def test_every_check_has_been_seen_to_fail() -> None:
-    assert CORRUPTIONS.keys() == {*CHECKS, CHAIN}
+    assert CORRUPTIONS.keys() == {*CHECKS}

