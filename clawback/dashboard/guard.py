@@ -92,8 +92,14 @@ class Visit(msgspec.Struct, frozen=True):
         """A page that says why something cannot be shown or done."""
         return error_page(self.house, self.request, refused.code, self.speech, self)
 
+    def lead(self, path: str) -> Response:
+        """Off to another page, also where a part of this one was asked for."""
+        if self.request.headers.get("hx-request"):
+            return Response(headers={"hx-redirect": self.base + path})
+        return self.go(path)
+
     def go(self, path: str) -> Response:
-        """Off to another page of the book, after something was done."""
+        """Off to another page of the book."""
         return RedirectResponse(self.base + path, HTTPStatus.SEE_OTHER)
 
 

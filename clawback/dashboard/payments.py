@@ -4,10 +4,9 @@ Filters stay in the address. The list, its export and the page of one payment ar
 answers; the capability panel is its preflight.
 """
 
-from http import HTTPStatus
 from typing import Final
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from clawback.dashboard.asking import Asking, Json
 from clawback.dashboard.exporting import export_list
@@ -67,10 +66,9 @@ async def show_list(visit: Visit) -> Response:
 async def _search(visit: Visit, text: str) -> Response:
     """By id straight to the page; by an order, a reference or the payer, a list."""
     name = text.upper()
-    if is_well_formed(name, "TXN-"):
-        return RedirectResponse(f"{visit.base}/payments/{name}", HTTPStatus.SEE_OTHER)
-    if is_well_formed(name, "CLM-"):
-        return RedirectResponse(f"{visit.base}/claims/{name}", HTTPStatus.SEE_OTHER)
+    for prefix, place in (("TXN-", "payments"), ("CLM-", "claims")):
+        if is_well_formed(name, prefix):
+            return visit.lead(f"/{place}/{name}")
     book = visit.held.book
     async with visit.house.services.reader() as connection:
         rows = await SQL.search_payments(

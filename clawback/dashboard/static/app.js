@@ -137,7 +137,7 @@
   const draw = async () => {
     const place = $("[data-charts]:not([data-drawn])");
     if (!place) return;
-    place.dataset.drawn = "";
+    place.dataset.drawn = "soon";
     await charts(place);
     const told = JSON.parse(place.dataset.series);
     const usual = {
@@ -152,6 +152,7 @@
     new Chart($("[data-chart=rates]", place), { type: "line", data: { labels: told.labels,
       datasets: [line(place.dataset.refunded, told.refunded, colour("--accent")), line(place.dataset.disputed, told.disputed, colour("--bad"))] },
       options: { ...usual, plugins: { legend: { display: true, labels: { color: colour("--pico-muted-color"), boxWidth: 12 } } } } });
+    place.dataset.drawn = "yes";
   };
   draw();
 })();
