@@ -145,6 +145,7 @@ class World:
             self.state.spent.setdefault((actor, since), 0)
         self.state.evidence.fill((), self.state.book.book_id, reads.evidence_of)
         self.state.evidence.fill_reviews((), self.state.book.book_id, reads.reviews_of)
+        self.state.payouts.fill((), self.state.book.book_id, reads.payouts)
         self.state.take(reads)
 
     def look(self, see: Callable[[Draft], ResultT]) -> ResultT:

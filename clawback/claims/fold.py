@@ -201,6 +201,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What the provider says of a refund, whoever brought it.
 
     `status` is accepted, settled, declined, unavailable, unknown, absent or returned.
+    `wait_seconds`: how long the provider asks to be left alone, at most a day.
     """
 
     status: str
@@ -211,6 +212,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     settles_at: datetime | None = None
     at: datetime | None = None
     reason: str | None = None
+    wait_seconds: int = 0
 
 
 def report(found: port.Found) -> Report:
@@ -251,7 +253,8 @@ def report(found: port.Found) -> Report:
                 reason=found.reason,
             )
         case port.Unavailable() | port.Unknown():
-            return Report(status=found.outcome, reason=found.reason)
+            wait = found.retry_after_seconds or 0
+            return Report(status=found.outcome, reason=found.reason, wait_seconds=wait)
         case port.Absent():
             return Report(status="absent")
         case _:
@@ -409,13 +412,20 @@ def _advanced(
         case "accepted":
             settles_at = report.settles_at
             is_ahead = settles_at is not None and settles_at > draft.now
-            due_at = settles_at if is_ahead else draft.now + back_off(claim.attempts)
+            due_at = settles_at if is_ahead else _asked_again(told, draft.now)
             return _waits(draft, told, "accepted", due_at, actor), ()
-        case "unavailable" | "absent":
-            due_at = draft.now if report.status == "absent" else draft.now + back_off(told.attempts)
-            return _waits(draft, told, "unavailable", due_at, actor), ()
+        case "absent":
+            return _waits(draft, told, "unavailable", draft.now, actor), ()
         case _:
-            return _waits(draft, told, "unknown", draft.now + back_off(told.attempts), actor), ()
+            state = "unavailable" if report.status == "unavailable" else "unknown"
+            wait = max(back_off(told.attempts), timedelta(seconds=report.wait_seconds))
+            return _waits(draft, told, state, draft.now + wait, actor), ()
+
+
+def _asked_again(claim: Claim, now: datetime) -> datetime:
+    """When the provider is asked for a notice that may be lost: ever more rarely, then daily."""
+    elapsed = now - (claim.resolved_at or now)
+    return now + max(back_off(claim.attempts), min(timedelta(days=1), elapsed / 4))
 
 
 def back_off(tries: int) -> timedelta:

@@ -19,6 +19,7 @@ from clawback import logs, tables
 from clawback.cli import processes
 from clawback.cli.output import Stop, note
 from clawback.cli.session import environment
+from clawback.dashboard import app as dashboard
 from clawback.db import failures, queries
 from clawback.http import pages, payer, server
 from clawback.http.app import Api
@@ -73,8 +74,19 @@ async def _serve(settings: Settings, listening: socket.socket, share: int) -> No
             async with runtime.reader() as session:
                 return {name: float(value) for name, value in (await SQL.gauges(session)).items()}
 
+        board = dashboard.make_dashboard(
+            runtime,
+            settings,
+            tables.ROUTES,
+            processes=share,
+            is_stopping=lambda: serving is not None and serving.should_exit,
+        )
         outside = pages.make_pages(
-            make_document(tables.ROUTES), settings, is_ready, gauges, payer.make_routes(runtime)
+            make_document(tables.ROUTES),
+            settings,
+            is_ready,
+            gauges,
+            (*payer.make_routes(runtime), board),
         )
         api = Api(tables.ROUTES, runtime, settings, outside, processes=share)
         serving = server.make_server(api, settings)

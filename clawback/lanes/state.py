@@ -18,6 +18,7 @@ from clawback.ids import BookId, ClaimId, PaymentId, base36
 from clawback.lanes.command import AccountName, NotLoaded, Reads
 from clawback.lanes.endpoints import BookEndpoints, Endpoint, EndpointDraft
 from clawback.lanes.evidence import BookEvidence, EvidenceDraft
+from clawback.lanes.payouts import BookPayouts, Payout
 from clawback.lanes.records import (
     Attempt,
     Book,
@@ -99,6 +100,11 @@ class BookState:
         """The evidence on the book's claims; made for those batches only that look at it."""
         return BookEvidence()
 
+    @cached_property
+    def payouts(self) -> BookPayouts:
+        """The book's payouts; made for those batches only that look at them."""
+        return BookPayouts()
+
     def take(self, reads: Reads) -> None:
         """Note what a load was asked for: what it did not return is absent, not unknown."""
         for payment_id in reads.payments:
@@ -168,6 +174,7 @@ class Draft:
         self.postings: list[Posting] = []
         self.notices: list[Notice] = []
         self.keys: dict[tuple[str, str], KeyRow] = {}
+        self.payouts: list[Payout] = []
         self._spent: dict[tuple[str, datetime], int] = {}
 
     # Reading.
@@ -288,6 +295,10 @@ class Draft:
         if place not in self._state.keys:
             raise NotLoaded(Reads(keys=(place,)))
         return self._state.keys[place]
+
+    def payout(self, reference: str) -> Payout | None:
+        """The payout that was recorded under this reference, or None."""
+        return self._state.payouts.find(reference)
 
     def balance(self, account: str, currency: str = USD) -> int:
         """The account's balance, credit positive, in minor units (USD in 1/10,000)."""
@@ -463,6 +474,8 @@ class Draft:
             state.webhooks.merge(self.webhooks)
         if "evidence" in vars(self):
             state.evidence.merge(self.evidence)
+        if self.payouts:
+            state.payouts.merge(self.payouts)
 
 
 def queue_place(claim: Claim) -> QueuePlace:

@@ -104,6 +104,8 @@ class WorkingSet:
             kept = self.books[book_id].evidence
             kept.fill(rows.evidence.evidence, book_id, read.evidence_of)
             kept.fill_reviews(rows.evidence.reviews, book_id, read.reviews_of)
+        if rows.payouts is not None and read.payouts:
+            self.books[book_id].payouts.fill(rows.payouts, book_id, read.payouts)
 
     def _fill_objects(self, rows: Rows) -> None:
         for payment in rows.payments or ():
@@ -169,6 +171,8 @@ class WorkingSet:
                 state.webhooks.take_changes(out.webhooks)
             if "evidence" in vars(state):
                 state.evidence.take_changes(out.evidence)
+            if "payouts" in vars(state):
+                state.payouts.take_changes(out.payouts)
             state.note_stored()
         return out
 

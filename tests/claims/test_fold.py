@@ -8,6 +8,7 @@ import pytest
 from clawback.claims import fold
 from clawback.ids import ClaimId
 from clawback.lanes.records import Fact
+from clawback.providers import port
 from tests.model_checks import check
 from tests.model_world import START, World
 
@@ -56,6 +57,63 @@ def test_unknown_stays_unknown_until_somebody_knows() -> None:
     world.later(days=2)
     world.start(claim)
     assert world.report(claim, "settled").status == "released"
+    check(world)
+
+
+@pytest.mark.parametrize("found", [port.Unknown, port.Unavailable])
+@pytest.mark.parametrize(("asked", "waits"), [(None, 1), (0, 1), (3, 3), (86_400, 86_400)])
+def test_a_provider_that_asks_to_wait_is_left_alone_so_long(
+    found: type[port.Unknown | port.Unavailable], asked: int | None, waits: int
+) -> None:
+    """As long as told, never less than the back-off; the next try has the same reference."""
+    world = World()
+    claim = world.opened(world.pay(), "10")
+    first = world.start(claim).attempt
+    assert first is not None
+    world.accepted(
+        fold.RecordOutcome(
+            claim_id=claim.claim_id,
+            number=first.number,
+            report=fold.report(found(reason="status_429", retry_after_seconds=asked)),
+            fact_id="fct_wait",
+            real_now=world.now,
+            actor="provider:sandbox",
+        )
+    )
+    world.later(seconds=waits - 0.001)
+    assert world.start(claim).attempt is None
+    world.later(seconds=0.001)
+    again = world.start(claim).attempt
+    assert again is not None
+    assert again.reference == first.reference
+
+
+def test_a_refund_that_settles_slowly_is_asked_about_ever_more_rarely() -> None:
+    """A lost notice is found within a quarter of the wait; a slow rail is not asked for ever."""
+    world = World()
+    claim = world.opened(world.pay(), "10")
+    begun, waits = world.now, [timedelta(0)]
+    while world.now - begun < timedelta(days=30) and len(waits) < 90:
+        started = world.start(claim).attempt
+        assert started is not None
+        world.accepted(
+            fold.RecordOutcome(
+                claim_id=claim.claim_id,
+                number=started.number,
+                report=fold.Report(status="accepted", amount_minor=1_000, currency="MXN"),
+                fact_id=f"fct_{started.number}",
+                real_now=world.now,
+                actor="worker",
+            )
+        )
+        claim = world.claim(claim.claim_id)
+        assert claim.due_at is not None
+        waits.append(claim.due_at - world.now)
+        assert waits[-1] <= max(timedelta(minutes=10), (world.now - begun) / 4)
+        world.later(seconds=waits[-1].total_seconds())
+    assert waits == sorted(waits)
+    assert (waits[-1], len(waits) < 90) == (timedelta(days=1), True)
+    assert (claim.status, claim.version) == ("approved", 2)
     check(world)
 
 

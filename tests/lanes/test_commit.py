@@ -20,6 +20,7 @@ from tests.support.counts import count, seeded
 from tests.support.proxies import COMMITTED, NOT_COMMITTED, proxied
 
 LOCKED_LOGIN = "cut, then nobody may log in"
+HELD = "cut while it runs"
 CUTS = count(10, 1_000)
 
 
@@ -54,6 +55,24 @@ async def test_a_cut_around_commit_leaves_one_effect_each(database: str, fault: 
         assert len(told) == 5
         told |= names(await ask(lanes, book, paid, 1))
         assert await stored(database) == told, "and it goes on"
+    await proved(database)
+
+
+async def test_nobody_is_answered_before_commit_has_returned(database: str) -> None:
+    book = await open_book(database)
+    async with open_lanes(database) as lanes:
+        paid = await books.take_payment(lanes, book)
+    async with proxied(database) as (dsn, proxy), open_lanes(dsn) as lanes:
+        proxy.fault = HELD
+        asked = asyncio.create_task(ask(lanes, book, paid, 3))
+        for _ in range(1_000):
+            if proxy.fired:
+                break
+            await asyncio.sleep(0.001)
+        assert proxy.fired == {HELD: 1}
+        assert await stored(database) == set(), "COMMIT has not reached the server"
+        assert not asked.done()
+        assert names(await asked) == await stored(database)
     await proved(database)
 
 

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from clawback import clock
+from clawback.claims.ending import CancelRefund
 from clawback.db.embedded import EmbeddedPostgres
 from clawback.errors import (
     IdempotencyConflict,
@@ -180,13 +181,14 @@ async def test_a_key_stands_for_one_request_with_identical_bytes(database: str) 
         paid = await books.take_payment(lanes, book)
         theirs = await books.take_payment(lanes, other)
         key = IdempotencyKey("/refund", "one", "a" * 64)
-        answers = await asyncio.gather(
-            *(
-                where.submit(book, refund(paid, "10"), shown, key)
+        async with held_head(database, book):
+            asked = [
+                asyncio.create_task(where.submit(book, refund(paid, "10"), shown, key))
                 for _ in range(20)
                 for where in (lanes, others)
-            )
-        )
+            ]
+            await books.until_somebody_waits(database, 2)
+        answers = await asyncio.gather(*asked)
         told = [one for one in answers if isinstance(one, Answer)]
         assert len(told) == 40
         assert len({one.body for one in told}) == 1
@@ -217,6 +219,45 @@ async def test_a_refused_command_leaves_its_key_free(database: str) -> None:
         await lanes.submit(book, books.capture(wanted.payment_id), None)
         later = await lanes.submit(book, refund(wanted.payment_id, "10"), shown, key)
         assert isinstance(later, Answer)
+
+
+async def test_a_key_lives_on_while_its_claim_is_open(database: str) -> None:
+    book = await open_book(database)
+    key = IdempotencyKey("/refund", "old", "a" * 64)
+    async with open_lanes(database) as lanes:
+        paid = await books.take_payment(lanes, book)
+        first = refund(paid, "10")
+        made = await lanes.submit(book, first, shown, key)
+        assert isinstance(made, Answer)
+        await books.look(database, "UPDATE idempotency_keys SET expires_at = created_at")
+        again = await lanes.submit(book, refund(paid, "10"), shown, key)
+        assert isinstance(again, Answer)
+        assert (again.replayed, again.body) == (True, made.body)
+        cancel = CancelRefund(claim_id=first.claim_id, reason=None, actor=books.KEY)
+        assert isinstance(await lanes.submit(book, cancel, shown), Answer)
+        fresh = await lanes.submit(book, refund(paid, "10"), shown, key)
+        assert isinstance(fresh, Answer)
+        assert not fresh.replayed, "its time is up and nothing of it is open"
+    assert await count_claims(database) == 2
+
+
+async def test_a_caller_that_goes_away_leaves_its_command_and_its_key(database: str) -> None:
+    book = await open_book(database)
+    key = IdempotencyKey("/refund", "gone", "a" * 64)
+    async with open_lanes(database) as lanes:
+        paid = await books.take_payment(lanes, book)
+        async with held_head(database, book):
+            first = asyncio.create_task(lanes.submit(book, refund(paid, "1"), shown))
+            await books.until_somebody_waits(database)
+            asked = asyncio.create_task(lanes.submit(book, refund(paid, "10"), shown, key))
+            await asyncio.sleep(0.02)
+            asked.cancel()
+            await asyncio.sleep(0)
+        assert isinstance(await first, Answer)
+        again = await lanes.submit(book, refund(paid, "10"), shown, key)
+    assert isinstance(again, Answer)
+    assert again.replayed, "its answer was kept for it"
+    assert await count_claims(database) == 2
 
 
 class Counting(Mint):
@@ -407,11 +448,17 @@ async def test_several_processes_on_hot_books_keep_the_cap_without_deadlocks(
         open_lanes(database) as three,
     ):
         paid = [await books.take_payment(one, book) for book in refs]
-        told = await asyncio.gather(
-            _volley(one, refs, paid),
-            _volley(two, refs[::-1], paid[::-1]),
-            _volley(three, [refs[1], refs[2], refs[0]], [paid[1], paid[2], paid[0]]),
-        )
+        async with held_head(database, refs[0]):
+            volleys = asyncio.gather(
+                _volley(one, refs, paid),
+                _volley(two, refs[::-1], paid[::-1]),
+                _volley(three, [refs[1], refs[2], refs[0]], [paid[1], paid[2], paid[0]]),
+            )
+            await books.until_somebody_waits(database, 3)
+        told = await volleys
+        counters = [lanes.counters for lanes in (one, two, three)]
+    assert [each["retries"] for each in counters] == [0, 0, 0], "who comes second waits"
+    assert max(each["batches"] for each in counters) <= 12, "and no batch fails and is split"
     total = sum(told, Counter())
     assert total == {"given": 3 * 43, "refund_exceeds_remaining": 450 - 3 * 43}
     query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"

@@ -49,3 +49,15 @@ async def test_the_next_batch_has_a_new_connection(store: Store) -> None:
     await store.begin()
     await store.commit()
     await store.drop()
+
+
+async def test_a_connection_in_doubt_is_never_used_again(database: str) -> None:
+    store = Store(database, "lane under test")
+    await store.begin()
+    doubtful = store._connection
+    assert doubtful is not None
+    await store.drop()
+    await store.begin()
+    assert doubtful.is_closed()
+    assert store._connection is not doubtful
+    await store.drop()

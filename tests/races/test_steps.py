@@ -7,6 +7,7 @@ control loads without the head lock, and must be caught.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -154,6 +155,19 @@ def two_facts(book: BookRef) -> Scene:
     return Scene(book, before, [work(book, told())], [work(book, told())])
 
 
+def notice_and_outcome(book: BookRef) -> Scene:
+    """The provider tells by itself what our call's answer says too."""
+    name, before = paid()
+    sent, event = books.refund(name, "600"), f"ntc_{books.number()}"
+    report = Report(status="settled", amount_minor=60_000, currency="MXN", at=START)
+    told = RecordNotice(
+        claim_id=sent.claim_id, fact=a_fact(event, sent.claim_id), report=report, actor=PROVIDER
+    )
+    before = [*before, sent, books.start(sent.claim_id)]
+    ended = books.outcome(sent.claim_id, 60_000, "settled")
+    return Scene(book, before, [work(book, told)], [work(book, ended)])
+
+
 def two_workers(book: BookRef) -> Scene:
     """Both found the same claim due."""
     name, before = paid()
@@ -190,9 +204,11 @@ def refund_and_credit_for_an_older_one(book: BookRef) -> Scene:
 
 
 PAIRS: Final[tuple[Made, ...]] = (
-    two_refunds, refund_and_chargeback, refund_and_cancel, refund_and_credit, refund_and_fact,
-    two_facts, two_workers, worker_and_cancel, one_key_twice, refund_and_credit_for_an_older_one,
+    two_refunds, refund_and_chargeback, refund_and_cancel, refund_and_credit,
+    refund_and_credit_for_an_older_one, refund_and_fact, two_facts, notice_and_outcome,
+    two_workers, worker_and_cancel, one_key_twice,
 )  # fmt: skip
+LOST: Final = (two_refunds, notice_and_outcome)
 
 
 def a_fact(event: str, object_id: str | None) -> Fact:
@@ -364,47 +380,68 @@ def test_there_are_as_many_orders_as_there_must_be() -> None:
     assert sum(1 for _ in all_orders(3, 4)) == 34_650
 
 
-async def test_an_answer_to_commit_that_is_lost_in_any_order(database: str) -> None:
-    """The first session never hears of its COMMIT, which had its effect or had none."""
-    draw = seeded()
+@pytest.mark.parametrize("make", PAIRS, ids=lambda make: make.__name__)
+async def test_one_batch_of_both_ends_as_one_after_the_other(database: str, make: Made) -> None:
+    """In one batch the lane's order decides, whichever it is."""
     async with staged(database, 2) as stage:
         shelf = Books(database)
-        ends = Ends(stage, shelf, two_refunds)
+        ends = Ends(stage, shelf, make)
         await ends.learn(2)
+        for order, scene in zip(((0, 1), (1, 0)), await shelf.scenes(stage, make, 2), strict=True):
+            (one,), (two,) = scene.batches
+            await stage.sessions[0].serve([(one, two)[place] for place in order])
+            told = [[it.future.result()] for it in (one, two) if it.future is not None]
+            assert await end_of(stage, scene, told) in ends.known, order
+    await books.proved(database)
+
+
+@pytest.mark.parametrize("make", LOST, ids=lambda make: make.__name__)
+async def test_an_answer_to_commit_that_is_lost_in_any_order(database: str, make: Made) -> None:
+    """The first session never hears of its COMMIT, which had its effect or had none."""
+    draw, lost = seeded(), Counter[str]()
+    async with staged(database, 2) as stage:
+        shelf = Books(database)
+        ends = Ends(stage, shelf, make)
+        await ends.learn(2)
+        first = stage.sessions[0].store
         for lose in ("before", "after"):
-            scenes = await shelf.scenes(stage, two_refunds, LOSSES)
+            scenes = await shelf.scenes(stage, make, LOSSES)
             orders = some_orders(2, STEPS + 2, LOSSES, draw)
             for order, scene in zip(orders, scenes, strict=True):
-                stage.sessions[0].store.lose = lose
+                first.lose = lose
                 outcomes = await stage.play(order, scene.batches)
-                # A refusal writes nothing, so that there is no COMMIT to lose.
-                was_lost = stage.sessions[0].store.lose is None
-                assert was_lost or isinstance(outcomes[0][0], Refused), "the fault fired"
-                stage.sessions[0].store.lose = None
+                lost[lose] += first.lose is None  # a batch that changes nothing has no COMMIT
+                first.lose = None
                 assert await end_of(stage, scene, outcomes) in ends.known, (lose, order)
-        assert stage.retries > 0, "where COMMIT had no effect the batch is run again"
+        assert lost["before"] * lost["after"] > 0, "the faults fired"
+        assert stage.retries == lost["before"], "run again only where COMMIT had no effect"
         assert await stage.deadlocks() == 0
     await books.proved(database)
 
 
 async def test_books_named_in_any_order_are_locked_in_one(database: str) -> None:
-    """Two batches name two books the other way round; a third session makes them queue up."""
+    """Two batches name two books the other way round, and have to wait for both of them."""
     one, two = await books.open_book(database, 1), await books.open_book(database, 2)
     async with staged(database, 2) as stage:
-        names = {}
+        names: dict[BookRef, PaymentId] = {}
         for book in (one, two):
             names[book], before = paid()
             await stage.sessions[0].serve([work(book, command) for command in before])
-        held = await asyncpg.connect(database)
-        await held.execute("BEGIN")
-        await held.fetch("SELECT FROM heads ORDER BY book_id FOR UPDATE")
-        batches = [[work(book, books.refund(names[book], "1")) for book in order]
-                   for order in ((one, two), (two, one))]  # fmt: skip
+        holders = [await asyncpg.connect(database) for _ in names]
+        for holder, book in zip(holders, names, strict=True):
+            await holder.execute("BEGIN")
+            query = "SELECT FROM heads WHERE book_id = $1 FOR UPDATE"
+            await holder.fetch(query, book.book_id)
+        batches = [
+            [work(book, books.refund(names[book], "1")) for book in order]
+            for order in ((one, two), (two, one))
+        ]
         playing = asyncio.create_task(stage.play((0, 0, 0, 1, 1, 1), batches))
         async with asyncio.timeout(20):
             await stage.sessions[1].stuck.wait()
-        await held.execute("COMMIT")
-        await held.close()
+        for holder in reversed(holders):  # who wanted the second first has it now
+            await holder.close()
+            await asyncio.sleep(0.1)
         outcomes = await playing
         assert all(isinstance(one, Answer) for told in outcomes for one in told)
         assert (stage.retries, await stage.deadlocks()) == (0, 0)

@@ -13,7 +13,7 @@ import pytest
 from tests.support.databases import Database
 from tests.support.shops import Shop, other_shop
 from tests.support.trees import Tree
-from tests.support.wire import API, Line, Reply, bearer
+from tests.support.wire import API, Line, Reply, bearer, request
 
 MERCHANT: Final = "MCH-KEYS"
 DEAD_SECONDS: Final = 2.0
@@ -63,6 +63,26 @@ def test_a_revoked_key_is_dead_within_two_seconds(served: Tree, database: Databa
     since = time.monotonic()
     database.execute("UPDATE api_keys SET revoked_at = now() WHERE key_id = $1", name)
     assert until_dead(served, shop, since) <= DEAD_SECONDS
+
+
+def test_a_key_revoked_while_the_body_is_read_makes_no_refund(
+    served: Tree, database: Database, shop: Shop
+) -> None:
+    revoked, name = new_key(served)
+    payment = shop.take_payment()
+    path = f"{API}/payments/{payment}/refund"
+    whole = request("POST", path, bearer(revoked.key), b'{"amount":10}')
+    with Line(served.address) as line:
+        line.send(whole[:-5])
+        database.execute("UPDATE api_keys SET revoked_at = now() WHERE key_id = $1", name)
+        time.sleep(DEAD_SECONDS)
+        line.send(whole[-5:])
+        found = line.read()
+    assert (found.status, found.code) == (401, "invalid_api_key")
+    assert shop.claims_of(payment) == []
+    with Line(served.address) as line:  # the control: under a key that lives it is a refund
+        line.send(whole.replace(revoked.key.encode(), shop.key.encode()))
+        assert line.read().status == 201
 
 
 def test_a_key_dies_at_its_expiry(served: Tree, database: Database) -> None:

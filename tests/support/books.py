@@ -112,14 +112,14 @@ async def hashes(dsn: str) -> dict[str, str]:
         await connection.close()
 
 
-async def until_somebody_waits(dsn: str) -> None:
-    """Return once a session of this database waits for a lock."""
+async def until_somebody_waits(dsn: str, many: int = 1) -> None:
+    """Return once so many sessions of this database wait for a lock."""
     waits = (
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
     for _ in range(1000):
-        if (await look(dsn, waits))[0][0]:
+        if (await look(dsn, waits))[0][0] >= many:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("nobody waits for a lock")

@@ -18,6 +18,8 @@ MUST_EXIST: Final = (
 )  # fmt: skip
 ERRORS: Final = "docs/reference/errors.md"
 ARCHITECTURE: Final = "docs/ARCHITECTURE.md"
+FAULTS: Final = "docs/reference/faults.md"
+FAULT_ROWS: Final = 75
 RECORD: Final = re.compile(r"docs/decisions/(\d{4})-[a-z0-9-]+\.md")
 HEADINGS: Final = ("## Context", "## Decision", "## Consequences", "## Alternatives")
 
@@ -277,3 +279,43 @@ def decision_records(tree: Tree) -> Iterator[Finding]:
             yield Finding(source.path, 1, "form", f"lacks {lacking or 'a status line'}")
         if source.text.count("\n") > 75:
             yield Finding(source.path, 1, "length", "a record has at most a page")
+
+
+_ROW: Final = "| {} | it fails | it holds | {} |"
+_SHOWN: Final = [_ROW.format(number, "`a/test_b::test_c`") for number in range(1, FAULT_ROWS + 1)]
+_A_TEST: Final = {"tests/a/test_b.py": "def test_c() -> None: ..."}
+
+
+@rule(
+    "faults-shown",
+    bad=(
+        {FAULTS: "\n".join(_SHOWN)},
+        {FAULTS: "\n".join(_SHOWN[1:]), **_A_TEST},
+        {FAULTS: "\n".join([*_SHOWN, _SHOWN[0]]), **_A_TEST},
+        {FAULTS: "\n".join([_ROW.format(1, "somehow"), *_SHOWN[1:]]), **_A_TEST},
+        {FAULTS: "\n".join([_ROW.format(1, "not run: no"), *_SHOWN[1:]]), **_A_TEST},
+    ),
+    good=(
+        {FAULTS: "\n".join(_SHOWN), **_A_TEST},
+        {FAULTS: "\n".join([_ROW.format(1, "not run: there is one disk"), *_SHOWN[1:]]), **_A_TEST},
+    ),
+)
+def faults_shown(tree: Tree) -> Iterator[Finding]:
+    page = tree.get(FAULTS)
+    if page is None:
+        return
+    numbers: Counter[int] = Counter()
+    for number, line in enumerate(page.lines, 1):
+        row = re.match(r"\| (\d+) \|.*\| ([^|]+) \|$", line)
+        if row is None:
+            continue
+        numbers[int(row[1])] += 1
+        tests = re.findall(r"`([a-z_/]+)::(test_\w+)`", row[2])
+        if not tests and not re.search(r"not run: (\S+ ){2}\S", row[2]):
+            yield Finding(FAULTS, number, row[1], f"nothing shows fault {row[1]}")
+        for place, name in tests:
+            source = tree.get(f"tests/{place}.py")
+            if source is None or f"def {name}(" not in source.text:
+                yield Finding(FAULTS, number, name, f"{name} is not in tests/{place}.py")
+    if sorted(numbers.elements()) != list(range(1, FAULT_ROWS + 1)):
+        yield Finding(FAULTS, 1, "rows", f"there are {FAULT_ROWS} faults, each with one row")
