@@ -6,10 +6,11 @@ it changes state only through `Services.submit`, which puts a command on the lan
 shard. This module is part of the kernel, so that slices and `http/` share it without a cycle.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -98,14 +99,14 @@ class Services(Protocol):
 
     mint: Mint
 
-    async def submit(
+    def submit(
         self,
         book: BookRef,
         command: msgspec.Struct,
         render: Callable[[ResponseT], Answer],
         key: IdempotencyKey | None = None,
-    ) -> Answer | Refused:
-        """Decide the command on the book's lane; returns after its commit, or its refusal."""
+    ) -> "asyncio.Future[Answer | Refused]":
+        """Queue the command on the book's lane; done after its commit, or its refusal."""
         ...
 
     def reader(self) -> "AbstractAsyncContextManager[PoolConnectionProxy]":
@@ -212,7 +213,12 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A call that takes no query parameters."""
 
 
-Handler = Callable[..., Awaitable[Answer | Refused]]
+Started = (
+    Answer | Refused | asyncio.Future[Answer | Refused] | Coroutine[Any, Any, Answer | Refused]
+)
+"""What a handler gives: an outcome, or what it comes of. One that waits for nothing but its command
+is no coroutine and hands the lane's own future on."""
+Handler = Callable[..., Started]
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -12,11 +12,11 @@ from clawback import clock
 from clawback.claims import acting, batching, detailing, exhibits, notices, preflight, reading
 from clawback.claims.model import OpenRefund
 from clawback.currencies import exponent
-from clawback.errors import InvalidAmount, NotFound, Refused
+from clawback.errors import InvalidAmount, NotFound
 from clawback.ids import PaymentId, is_well_formed
 from clawback.lanes.records import Claim
 from clawback.money import Amount, AmountError, major, not_negative, positive, usd
-from clawback.route import Answer, Call, NoQuery, Route
+from clawback.route import Answer, Call, NoQuery, Route, Started
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -60,7 +60,7 @@ def _opened(claim: Claim) -> Answer:
     return Answer(201, _ENCODER.encode(body), f"/api/v1/claims/{claim.claim_id}")
 
 
-async def refund(call: Call[RefundBody, NoQuery]) -> Answer | Refused:
+def refund(call: Call[RefundBody, NoQuery]) -> Started:
     """POST /payments/{id}/refund: open a claim for a part or all of a captured payment."""
     body, param = call.body, "amount"
     try:
@@ -73,7 +73,7 @@ async def refund(call: Call[RefundBody, NoQuery]) -> Answer | Refused:
     payment_id, limits = call.path["id"], call.caller.limits
     if not is_well_formed(payment_id, "TXN-"):
         return NotFound()
-    return await call.services.submit(
+    return call.services.submit(
         call.book,
         OpenRefund(
             payment_id=PaymentId(payment_id),

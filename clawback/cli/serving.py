@@ -11,6 +11,7 @@ import gc
 import signal
 import socket
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import uvloop
@@ -21,6 +22,7 @@ from clawback.cli.output import Stop, note
 from clawback.cli.session import environment
 from clawback.db import failures, queries
 from clawback.http import pages, payer, server
+from clawback.http.answers import serve_page
 from clawback.http.app import Api
 from clawback.http.openapi import make_document
 from clawback.settings import Settings
@@ -76,8 +78,8 @@ async def _serve(settings: Settings, listening: socket.socket, share: int) -> No
         outside = pages.make_pages(
             make_document(tables.ROUTES), settings, is_ready, gauges, payer.make_routes(runtime)
         )
-        api = Api(tables.ROUTES, runtime, settings, outside, processes=share)
-        serving = server.make_server(api, settings)
+        api = Api(tables.ROUTES, runtime, settings, processes=share)
+        serving = server.make_server(api, partial(serve_page, outside), settings)
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         log.info("api_started", port=settings.port)

@@ -56,7 +56,12 @@ LIBRARIES: Final = {
     "starlette": ("clawback/http/", "clawback/dashboard/", "clawback/sandbox/"),
     "structlog": ("clawback/logs.py",),
     "typer": ("clawback/cli/",),
-    "uvicorn": ("clawback/cli/", "clawback/http/server.py", "clawback/sandbox/"),
+    "uvicorn": (
+        "clawback/cli/",
+        "clawback/http/server.py",
+        "clawback/http/exchange.py",
+        "clawback/sandbox/",
+    ),
     "uvloop": ("clawback/cli/", "clawback/sandbox/", "clawback/bench/", "clawback/work/"),
 }
 """One home each, so that a swap is one diff. msgspec and the standard library are free."""
