@@ -7,7 +7,7 @@ clock or mints a name at random.
 """
 
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 import msgspec
@@ -33,6 +33,8 @@ from clawback.lanes.records import (
 from clawback.ledger import accounts, proof
 from clawback.ledger.entries import Recipe
 
+_KEPT: Final = 64
+"""Times whose text is kept: all events of a batch share theirs."""
 WAITING_AT_ONCE: Final = 200
 """How many waiting claims one commit tops up at the most (contract, section 8.2)."""
 
@@ -497,4 +499,9 @@ def _width(number: int) -> int:
 
 def event_id(at: datetime, number: int, book_id: BookId) -> str:
     """The name of a book's event: time, number in the book, and the book's own tail."""
-    return f"evt_{base36(clock.milliseconds(at), 8)}{base36(number, 8)}{book_id[3:]}".lower()
+    return f"evt_{_stamp(at)}{base36(number, 8)}{book_id[3:]}".lower()
+
+
+@lru_cache(_KEPT)
+def _stamp(at: datetime) -> str:
+    return base36(clock.milliseconds(at), 8)
