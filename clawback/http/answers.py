@@ -47,6 +47,9 @@ ONCE: Final = frozenset(
         b"transfer-encoding",
         b"clawback-version",
         b"sandbox-simulate",
+        b"webhook-id",
+        b"webhook-timestamp",
+        b"webhook-signature",
     }
 )
 JSON: Final = b"application/json"
