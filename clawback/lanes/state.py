@@ -7,17 +7,18 @@ clock or mints a name at random.
 """
 
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Final
 
 import msgspec
 
 from clawback import clock
 from clawback.currencies import USD
-from clawback.ids import BookId, ClaimId, PaymentId, base36
+from clawback.ids import ClaimId, PaymentId
 from clawback.lanes.command import AccountName, NotLoaded, Reads
 from clawback.lanes.endpoints import BookEndpoints, Endpoint, EndpointDraft
 from clawback.lanes.evidence import BookEvidence, EvidenceDraft
+from clawback.lanes.naming import entry_id
 from clawback.lanes.payouts import BookPayouts, Payout
 from clawback.lanes.records import (
     Attempt,
@@ -33,8 +34,6 @@ from clawback.lanes.records import (
 from clawback.ledger import accounts, proof
 from clawback.ledger.entries import Recipe
 
-_KEPT: Final = 64
-"""Times whose text is kept: all events of a batch share theirs."""
 WAITING_AT_ONCE: Final = 200
 """How many waiting claims one commit tops up at the most (contract, section 8.2)."""
 
@@ -366,7 +365,7 @@ class Draft:
         fields = proof.EntryFields(
             book_id=self.book.book_id,
             height=height,
-            entry_id=f"ent_{base36(height, max(4, _width(height))).lower()}{self.book.book_id[3:]}",
+            entry_id=entry_id(height, self.book.book_id),
             type=recipe.type,
             cause=cause,
             payment_id=payment_id,
@@ -486,22 +485,3 @@ def queue_place(claim: Claim) -> QueuePlace:
     deadline = min((at for at in given if at is not None), default=None)
     at = 0 if deadline is None else clock.milliseconds(deadline)
     return (deadline is None, at, claim.created_at, claim.claim_id)
-
-
-def _width(number: int) -> int:
-    """Base-36 characters that the number needs."""
-    width = 1
-    while number >= 36:  # noqa: PLR2004 - the base
-        number //= 36
-        width += 1
-    return width
-
-
-def event_id(at: datetime, number: int, book_id: BookId) -> str:
-    """The name of a book's event: time, number in the book, and the book's own tail."""
-    return f"evt_{_stamp(at)}{base36(number, 8)}{book_id[3:]}".lower()
-
-
-@lru_cache(_KEPT)
-def _stamp(at: datetime) -> str:
-    return base36(clock.milliseconds(at), 8)

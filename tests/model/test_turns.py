@@ -54,7 +54,7 @@ class Play:
         what, number, amount = turn
         world, payment = self.world, self.world.payment(self.payment)
         world.later(seconds=1)
-        claim = world.claim(self.claims[number]) if number >= 0 else None  # type: ignore[arg-type]
+        claim = world.claim(self.claims[number]) if number >= 0 else None  # type: ignore[arg-type]  # a claim's id
         match what:
             case "refund":
                 world.opened(payment, major_text(amount, 2))
@@ -108,7 +108,7 @@ class Play:
 
     def statuses(self) -> list[str]:
         """How each claim stands."""
-        return [self.world.claim(name).status for name in self.claims]  # type: ignore[arg-type]
+        return [self.world.claim(name).status for name in self.claims]  # type: ignore[arg-type]  # ids
 
 
 def play(taken: list[Turn]) -> None:
