@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -214,7 +214,10 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Started = (
-    Answer | Refused | asyncio.Future[Answer | Refused] | Coroutine[Any, Any, Answer | Refused]
+    Answer
+    | Refused
+    | asyncio.Future[Answer | Refused]
+    | Coroutine[object, object, Answer | Refused]
 )
 """What a handler gives: an outcome, or what it comes of. One that waits for nothing but its command
 is no coroutine and hands the lane's own future on."""

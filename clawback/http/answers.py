@@ -101,7 +101,7 @@ class Connection(Protocol):
         """Count it no longer against its address."""
 
     def spawn(
-        self, work: Coroutine[Any, Any, Answer | Refused]
+        self, work: Coroutine[object, object, Answer | Refused]
     ) -> "asyncio.Task[Answer | Refused]":
         """Do this on a task, which a drain of the server cancels at its end."""
 

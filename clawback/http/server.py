@@ -283,7 +283,7 @@ class LimitedProtocol(HttpToolsProtocol):
     # What goes out
 
     def spawn(
-        self, work: Coroutine[Any, Any, Answer | Refused]
+        self, work: Coroutine[object, object, Answer | Refused]
     ) -> "asyncio.Task[Answer | Refused]":
         """Do this on a task, which a drain of the server cancels at its end."""
         task = self.loop.create_task(work)
