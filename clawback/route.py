@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -229,7 +229,7 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Outcome = Answer | Streamed | Refused
-Started = Outcome | asyncio.Future[Answer | Refused] | Coroutine[Any, Any, Outcome]
+Started = Outcome | asyncio.Future[Answer | Refused] | Coroutine[object, object, Outcome]
 """What a handler gives: an outcome, or what it comes of. One that waits for nothing but its command
 is no coroutine and hands the lane's own future on."""
 Handler = Callable[..., Started]

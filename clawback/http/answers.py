@@ -109,7 +109,7 @@ class Connection(Protocol):
     def know(self) -> None:
         """Count it no longer against its address."""
 
-    def spawn(self, work: Coroutine[Any, Any, ResultT]) -> "asyncio.Task[ResultT]":
+    def spawn(self, work: Coroutine[object, object, ResultT]) -> "asyncio.Task[ResultT]":
         """Do this on a task, which a drain of the server cancels at its end."""
 
     def answer(self, request: "Request", outcome: Outcome) -> None:

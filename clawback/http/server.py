@@ -288,7 +288,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """The client has read what came before: it is not stuck."""
         self._answers += 1
 
-    def spawn(self, work: Coroutine[Any, Any, ResultT]) -> "asyncio.Task[ResultT]":
+    def spawn(self, work: Coroutine[object, object, ResultT]) -> "asyncio.Task[ResultT]":
         """Do this on a task, which a drain of the server cancels at its end."""
         task = self.loop.create_task(work)
         self.tasks.add(cast("Any", task))
