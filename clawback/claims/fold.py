@@ -410,9 +410,8 @@ def _advanced(
             failed = ended(draft, told, FAILED, "declined_by_provider", actor, report.reason)
             return failed, serve_waiting(draft, payment_id=claim.payment_id)
         case "accepted":
-            settles_at = report.settles_at
-            is_ahead = settles_at is not None and settles_at > draft.now
-            due_at = settles_at if is_ahead else _asked_again(told, draft.now)
+            least = back_off(told.attempts)
+            due_at = errands.refund_asked_again(told, report.settles_at, draft.now, least)
             return _waits(draft, told, "accepted", due_at, actor), ()
         case "absent":
             return _waits(draft, told, "unavailable", draft.now, actor), ()
@@ -420,12 +419,6 @@ def _advanced(
             state = "unavailable" if report.status == "unavailable" else "unknown"
             wait = max(back_off(told.attempts), timedelta(seconds=report.wait_seconds))
             return _waits(draft, told, state, draft.now + wait, actor), ()
-
-
-def _asked_again(claim: Claim, now: datetime) -> datetime:
-    """When the provider is asked for a notice that may be lost: ever more rarely, then daily."""
-    elapsed = now - (claim.resolved_at or now)
-    return now + max(back_off(claim.attempts), min(timedelta(days=1), elapsed / 4))
 
 
 def back_off(tries: int) -> timedelta:

@@ -11,6 +11,7 @@ import gc
 import signal
 import socket
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import uvloop
@@ -22,6 +23,7 @@ from clawback.cli.session import environment
 from clawback.dashboard import app as dashboard
 from clawback.db import failures, queries
 from clawback.http import pages, payer, server
+from clawback.http.answers import serve_page
 from clawback.http.app import Api
 from clawback.http.openapi import make_document
 from clawback.settings import Settings
@@ -88,8 +90,8 @@ async def _serve(settings: Settings, listening: socket.socket, share: int) -> No
             gauges,
             (*payer.make_routes(runtime), board),
         )
-        api = Api(tables.ROUTES, runtime, settings, outside, processes=share)
-        serving = server.make_server(api, settings)
+        api = Api(tables.ROUTES, runtime, settings, processes=share)
+        serving = server.make_server(api, partial(serve_page, outside), settings)
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         log.info("api_started", port=settings.port)

@@ -17,10 +17,10 @@ from clawback.dashboard.roles import may_call
 from clawback.dashboard.sessions import Held, Person, caller_of
 from clawback.errors import Refused
 from clawback.http import idempotency
-from clawback.http.app import Served, Table
+from clawback.http.app import Served, Table, settled
 from clawback.http.auth import Opened, permits
 from clawback.http.faults import RouteNotFound, ScopeMissing
-from clawback.route import Answer, Call, FileBody, IdempotencyKey, Route, Services
+from clawback.route import Answer, Call, FileBody, IdempotencyKey, Route, Services, Streamed
 
 if TYPE_CHECKING:
     from clawback.http.decode import QueryDecoder
@@ -103,7 +103,9 @@ class Asking(msgspec.Struct, frozen=True):
             clock.real_now(),
             self.services,
         )
-        return await route.handler(call)
+        outcome = await settled(route.handler(call))
+        assert not isinstance(outcome, Streamed), route.path
+        return outcome
 
     def _opened(self) -> Opened:
         caller = caller_of(self.person, self.held)

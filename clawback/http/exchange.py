@@ -1,16 +1,32 @@
-"""A request and its answer on a connection, as uvicorn's cycle with better manners.
+"""Answers that are more than one write: pages over ASGI, and what is made while it is sent.
 
-An answer in one piece leaves in one write. An answer in pieces leaves as fast as its client reads;
-if nobody is there any more, whoever makes the pieces is told and stops.
+What lies outside /api/ is served by Starlette, over uvicorn's cycle with better manners: an answer
+in one piece leaves in one write, and no header can break out of its line. An answer in pieces
+leaves as fast as its client reads; if nobody is there any more, whoever makes the pieces is told
+and stops.
 """
 
+import asyncio
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
-from clawback.http.answers import ClientGone
+from clawback import logs
+from clawback.db import pool
+from clawback.http.answers import ClientGone, Request, render_start
+from clawback.route import Streamed
+
+if TYPE_CHECKING:
+    from clawback.http.server import LimitedProtocol
+
+log = logs.get_logger()
 
 
 class Exchange(RequestResponseCycle):
@@ -89,3 +105,64 @@ class Exchange(RequestResponseCycle):
         head = b"".join(parts)
         assert head.count(b"\n") == head.count(b"\r") == lines, "a header holds a line end"
         return head
+
+
+def open_exchange(
+    connection: HttpToolsProtocol, request: tuple[str, str, str, bytes, bytes], *, keep_alive: bool
+) -> Exchange:
+    """An exchange for this request: version, method, path, its bytes, and the query."""
+    version, method, path, raw_path, query = request
+    return Exchange(
+        scope={
+            "type": "http",
+            "asgi": {"version": connection.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": connection.server,
+            "client": connection.client,
+            "scheme": connection.scheme or "http",
+            "method": method,
+            "root_path": connection.root_path,
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": connection.headers,
+            "state": connection.app_state.copy(),
+        },
+        transport=connection.transport,
+        flow=connection.flow,
+        logger=connection.logger,
+        access_logger=connection.access_logger,
+        access_log=False,
+        default_headers=connection.server_state.default_headers,
+        message_event=asyncio.Event(),
+        expect_100_continue=connection.expect_100_continue,
+        keep_alive=keep_alive,
+        on_response=connection.on_response_complete,
+    )
+
+
+async def send_pieces(connection: "LimitedProtocol", request: Request, outcome: Streamed) -> None:
+    """Send an answer of the API while it is made, as fast as its client reads.
+
+    If a piece cannot be made the connection is cut, so that nobody takes a part for the whole.
+    """
+    transport = connection.transport
+    try:
+        await connection.flow.drain()
+        usual = connection.server_state.default_headers
+        transport.write(render_start(request, outcome, usual))
+        request.response_started = True
+        async with aclosing(outcome.pieces()) as pieces:
+            async for piece in pieces:
+                if request.disconnected or transport.is_closing():
+                    return
+                size = b"" if request.is_old else b"%x\r\n" % len(piece)
+                transport.write(size + piece + (b"" if request.is_old else b"\r\n"))
+                await connection.flow.drain()
+                connection.on_piece()
+        connection.complete(request, b"" if request.is_old else b"0\r\n\r\n")
+    except pool.AWAY as error:
+        log.warning("answer_cut", request_id=request.id, error=repr(error))
+    finally:
+        if not request.response_complete:
+            transport.abort()

@@ -13,6 +13,7 @@ from clawback import clock
 from clawback.ids import BookId, ClaimId, PaymentId
 from clawback.lanes.command import Decide, Reads
 from clawback.lanes.endpoints import Endpoint
+from clawback.lanes.naming import event_id
 from clawback.lanes.records import (
     Account,
     Attempt,
@@ -24,7 +25,7 @@ from clawback.lanes.records import (
     PaymentAmounts,
     Rows,
 )
-from clawback.lanes.state import BookState, Notice, event_id, queue_place
+from clawback.lanes.state import BookState, Notice, queue_place
 
 RenderObject = Callable[..., bytes]
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from clawback.balances import model as balances
 from clawback.claims import disputes, ending, shares
 from clawback.claims.ending import CancelRefund
+from clawback.ids import ClaimId
 from clawback.money import major_text
 from tests.model import naive
 from tests.model.naive import Naive, Turn
@@ -54,7 +55,8 @@ class Play:
         what, number, amount = turn
         world, payment = self.world, self.world.payment(self.payment)
         world.later(seconds=1)
-        claim = world.claim(self.claims[number]) if number >= 0 else None  # type: ignore[arg-type]
+        name = ClaimId(self.claims[number]) if number >= 0 else None
+        claim = None if name is None else world.claim(name)
         match what:
             case "refund":
                 world.opened(payment, major_text(amount, 2))
@@ -108,7 +110,7 @@ class Play:
 
     def statuses(self) -> list[str]:
         """How each claim stands."""
-        return [self.world.claim(name).status for name in self.claims]  # type: ignore[arg-type]
+        return [self.world.claim(ClaimId(name)).status for name in self.claims]
 
 
 def play(taken: list[Turn]) -> None:
