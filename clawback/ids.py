@@ -6,6 +6,7 @@ within a shard only, so every look-up carries the shard and the book, and it is 
 authority: a clash with another process is minted anew when the batch is tried again.
 """
 
+import random
 import re
 import secrets
 from itertools import product
@@ -42,6 +43,7 @@ class Mint:
 
     def __init__(self) -> None:
         """Start with nothing minted."""
+        self._random = random.Random(secrets.randbits(128))  # noqa: S311 - names are no secrets
         self._at_ms = 0
         self._stamp = ""
         self._used: set[int] = set()
@@ -49,9 +51,9 @@ class Mint:
     def _next(self, unix_ms: int) -> str:
         if unix_ms != self._at_ms:
             self._at_ms, self._stamp, self._used = unix_ms, base36(unix_ms, 8), set()
-        tail = secrets.randbelow(_TAILS)
+        tail = int(self._random.random() * _TAILS)
         while tail in self._used:
-            tail = secrets.randbelow(_TAILS)
+            tail = int(self._random.random() * _TAILS)
         self._used.add(tail)
         high, low = divmod(tail, _PAIR_COUNT)
         return f"{self._stamp}-{_PAIRS[high]}{_PAIRS[low]}"

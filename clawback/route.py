@@ -6,7 +6,8 @@ it changes state only through `Services.submit`, which puts a command on the lan
 shard. This module is part of the kernel, so that slices and `http/` share it without a cycle.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
@@ -99,7 +100,7 @@ class Streamed(msgspec.Struct, frozen=True):
     If a piece cannot be made, the connection is cut: whoever reads must look for the end.
     """
 
-    pieces: Callable[[], AsyncIterator[bytes]]
+    pieces: Callable[[], AsyncGenerator[bytes, None]]
     media_type: str
     status: int = 200
 
@@ -109,14 +110,14 @@ class Services(Protocol):
 
     mint: Mint
 
-    async def submit(
+    def submit(
         self,
         book: BookRef,
         command: msgspec.Struct,
         render: Callable[[ResponseT], Answer],
         key: IdempotencyKey | None = None,
-    ) -> Answer | Refused:
-        """Decide the command on the book's lane; returns after its commit, or its refusal."""
+    ) -> "asyncio.Future[Answer | Refused]":
+        """Queue the command on the book's lane; done after its commit, or its refusal."""
         ...
 
     def reader(self) -> "AbstractAsyncContextManager[PoolConnectionProxy]":
@@ -227,7 +228,11 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A call that takes no query parameters."""
 
 
-Handler = Callable[..., Awaitable[Answer | Streamed | Refused]]
+Outcome = Answer | Streamed | Refused
+Started = Outcome | asyncio.Future[Answer | Refused] | Coroutine[object, object, Outcome]
+"""What a handler gives: an outcome, or what it comes of. One that waits for nothing but its command
+is no coroutine and hands the lane's own future on."""
+Handler = Callable[..., Started]
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -172,6 +172,11 @@ def of_answer(book_id: str, route: str, key: str) -> str:
     return f"answer/{book_id}/{route}/{key}"
 
 
+def of_person(person_id: str) -> str:
+    """What a person's second factor is bound to."""
+    return f"person/{person_id}"
+
+
 def _signature(key: bytes, text: str, about: str) -> str:
     """HMAC-SHA256 over both, cut to 24 bytes; the length of `about` keeps the two apart."""
     said = f"{len(about)}:{about}{text}".encode()

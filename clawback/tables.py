@@ -4,6 +4,7 @@ Lanes and `http/` know nothing of the slices; they are handed these tables at st
 imports point one way. `Runtime` is what a process needs to work: lanes, readers, providers.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Final, TypeVar, cast
@@ -126,16 +127,16 @@ class Runtime:
         self._egress = egress
         self._public_url = public_url
 
-    async def submit(
+    def submit(
         self,
         book: BookRef,
         command: msgspec.Struct,
         render: Callable[[ResponseT], Answer],
         key: IdempotencyKey | None = None,
-    ) -> Answer | Refused:
+    ) -> "asyncio.Future[Answer | Refused]":
         """Decide the command on its book's lane."""
         assert isinstance(command, Command), command
-        return await self.lanes.submit(book, command, render, key)
+        return self.lanes.submit(book, command, render, key)
 
     def reader(self) -> "AbstractAsyncContextManager[PoolConnectionProxy]":
         """A read-only connection."""

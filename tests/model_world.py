@@ -145,6 +145,7 @@ class World:
             self.state.spent.setdefault((actor, since), 0)
         self.state.evidence.fill((), self.state.book.book_id, reads.evidence_of)
         self.state.evidence.fill_reviews((), self.state.book.book_id, reads.reviews_of)
+        self.state.payouts.fill((), self.state.book.book_id, reads.payouts)
         self.state.take(reads)
 
     def look(self, see: Callable[[Draft], ResultT]) -> ResultT:
@@ -205,6 +206,7 @@ class World:
         usd_e4: int = 500_000,
         local_minor: int = 86_118,
         rail: tuple[str, str, str] = ("spei", "MX", "MXN"),
+        provider: str = "sandbox",
         fee: tuple[int, int] = (0, 0),
         window_days: int | None = 180,
         captured: bool = True,
@@ -219,7 +221,7 @@ class World:
                 amount_usd_e4=usd_e4,
                 currency=currency,  # type: ignore[arg-type]  # a plain text here
                 amount_minor=local_minor,
-                provider="sandbox",
+                provider=provider,
                 provider_account="default",
                 method_id=f"sbx_{method}",
                 method=method,

@@ -181,6 +181,61 @@ async def test_a_name_that_changes_its_address_is_caught_at_the_next_try() -> No
     assert seen == []
 
 
+async def test_a_name_that_changes_at_every_look_is_dialled_only_where_it_was_checked() -> None:
+    """An alternating resolver, nothing kept: each try goes to what it has checked, or nowhere."""
+    turns = [("8.8.8.8",), ("169.254.169.254",), ("1.1.1.1",), ("::1",), ("8.8.8.8", "10.0.0.1")]
+    answers = turns * 4
+
+    async def turning(_: str, __: int) -> tuple[str, ...]:
+        return answers.pop(0)
+
+    endings = []
+    with connections() as seen:
+        for _ in range(len(answers)):
+            egress = Egress(lookup=turning, timeouts=Timeouts(connect=0.2, total=5.0))
+            endings.append(await egress.post("https://shop.example/", "live", {}, b"{}"))
+            await egress.close()
+    assert endings.count(NotSent("address_refused")) == 3 * 4
+    assert set(seen) == {("8.8.8.8", 443), ("1.1.1.1", 443)}
+    assert len(seen) == 2 * 4
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308])
+async def test_a_redirect_inside_is_an_answer_and_opens_nothing(status: int) -> None:
+    """To metadata, by address and by name, whatever the kind of redirect."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 {status} X\r\nlocation: http://169.254.169.254/latest/\r\n"
+        writer.write(
+            f"{head}refresh: 0; url=http://10.0.0.1/\r\ncontent-length: 0\r\n\r\n".encode()
+        )
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    egress = Egress(allow_loopback=True, timeouts=SHORT)
+    with connections() as seen:
+        reply = await egress.post(f"http://127.0.0.1:{port}/", "test", {}, b"{}")
+    server.close()
+    await egress.close()
+    assert isinstance(reply, Reply)
+    assert (reply.status, seen) == (status, [("127.0.0.1", port)])
+
+
+@pytest.mark.parametrize(
+    "name", ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"]
+)
+async def test_no_variable_leads_elsewhere(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    egress = Egress(lookup=_answering("8.8.8.8"), timeouts=SHORT)
+    with connections() as seen:
+        await egress.post("https://shop.example/", "live", {}, b"{}")
+    await egress.close()
+    assert seen == [("8.8.8.8", 443)]
+
+
 async def test_loopback_is_for_http_of_test_books_where_the_operator_allows_it() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

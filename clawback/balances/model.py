@@ -10,14 +10,16 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from clawback.currencies import USD
+from clawback.currencies import USD, USD_E4
 from clawback.errors import Refused
 from clawback.ids import PaymentId
 from clawback.lanes.command import AccountName, Command, Decide, Decided, Reads
+from clawback.lanes.payouts import Payout
 from clawback.lanes.records import Claim, Payment
 from clawback.lanes.state import Draft
 from clawback.ledger import accounts as a
 from clawback.ledger import entries
+from clawback.money import major_text
 
 replace = msgspec.structs.replace
 
@@ -205,6 +207,79 @@ def _recover_debt(draft: Draft) -> None:
         draft.post(entries.debt_recovery(recovered_e4), f"debt_recovery:{number}")
 
 
+class RecordPayout(Command, frozen=True, kw_only=True):
+    """Record that the operator paid the merchant, once for each reference.
+
+    `via` tells where the operator sat.
+    """
+
+    reference: str
+    amount_usd_e4: int
+    note: str | None
+    actor: str
+    via: str | None = None
+
+    def reads(self) -> Reads:
+        """What was recorded under the reference, and the accounts."""
+        names = (a.AVAILABLE, a.DEBT, a.PAID_OUT)
+        return Reads(
+            payouts=(self.reference,), accounts=tuple(AccountName(USD, name) for name in names)
+        )
+
+
+class PayoutOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it: the payout, or why there is none. `is_new`: not recorded before.
+
+    `held_by` is another_amount (of the same reference), claims_waiting, debt or available;
+    `left_usd_e4` is what is available now.
+    """
+
+    payout: Payout | None = None
+    is_new: bool = False
+    held_by: str | None = None
+    left_usd_e4: int
+
+
+def decide_record_payout(draft: Draft, command: Command, now: datetime) -> Refused | Decided:
+    """Post what was paid out, from `available` only. Refuses nothing: the outcome says why not.
+
+    Nothing is paid past a claim that waits for funds or past debt (contract, sections 8.2, 9.2).
+    """
+    assert isinstance(command, RecordPayout)
+    available_e4 = draft.balance(a.AVAILABLE)
+    known = draft.payout(command.reference)
+    held_by = None
+    if known is not None:
+        held_by = None if known.amount_usd_e4 == command.amount_usd_e4 else "another_amount"
+        return Decided(
+            response=PayoutOutcome(payout=known, held_by=held_by, left_usd_e4=available_e4)
+        )
+    if draft.head.waiting:
+        held_by = "claims_waiting"
+    elif draft.balance(a.DEBT) < 0:
+        held_by = "debt"
+    elif command.amount_usd_e4 > available_e4:
+        held_by = "available"
+    if held_by is not None:
+        return Decided(response=PayoutOutcome(held_by=held_by, left_usd_e4=available_e4))
+    draft.post(entries.payout(command.amount_usd_e4), f"payout:{command.reference}")
+    payout = Payout(
+        book_id=draft.book.book_id,
+        reference=command.reference,
+        amount_usd_e4=command.amount_usd_e4,
+        note=command.note,
+        height=draft.head.height,
+        created_at=now,
+    )
+    draft.payouts.append(payout)
+    said = f"{major_text(payout.amount_usd_e4, USD_E4)} USD"
+    draft.evidence.act(
+        "payout_recorded", payout.reference, actor=command.actor, note=said, via=command.via
+    )
+    left_e4 = draft.balance(a.AVAILABLE)
+    return Decided(response=PayoutOutcome(payout=payout, is_new=True, left_usd_e4=left_e4))
+
+
 def pending_reason(claim: Claim, now: datetime) -> str | None:
     """What an open claim waits for: the first that applies (contract, section 8.2)."""
     if claim.status == "approved":
@@ -276,4 +351,4 @@ def _errand(claim: Claim, reason: str | None, now: datetime) -> datetime | None:
     return claim.due_at if claim.due_at is not None and claim.due_at > now else now + ASK_AFTER
 
 
-DECIDE: dict[type, Decide] = {TopUp: decide_top_up}
+DECIDE: dict[type, Decide] = {TopUp: decide_top_up, RecordPayout: decide_record_payout}

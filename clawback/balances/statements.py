@@ -7,7 +7,7 @@ sent in pieces, so that a statement may be of any length; its last line says tha
 
 import csv
 import io
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -113,7 +113,7 @@ async def _place(
 
 async def _pieces(
     call: Call[NoBody, StatementQuery], opening: Place, closing: Place
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The statement: each piece is read on its own, and no connection is held meanwhile."""
     account = _account(call)
     yield _csv([COLUMNS, _edge("opening", call.query, opening)])

@@ -12,11 +12,11 @@ from clawback import clock
 from clawback.claims import acting, batching, detailing, exhibits, notices, preflight, reading
 from clawback.claims.model import OpenRefund
 from clawback.currencies import exponent
-from clawback.errors import InvalidAmount, Refused
+from clawback.errors import InvalidAmount
 from clawback.ids import PaymentId
 from clawback.lanes.records import Claim
 from clawback.money import Amount, AmountError, major, not_negative, positive, usd
-from clawback.route import Answer, Call, NoQuery, Route
+from clawback.route import Answer, Call, NoQuery, Route, Started
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -60,7 +60,7 @@ def _opened(claim: Claim) -> Answer:
     return Answer(201, _ENCODER.encode(body), f"/api/v1/claims/{claim.claim_id}")
 
 
-async def refund(call: Call[RefundBody, NoQuery]) -> Answer | Refused:
+def refund(call: Call[RefundBody, NoQuery]) -> Started:
     """POST /payments/{id}/refund: open a claim for a part or all of a captured payment."""
     body, param = call.body, "amount"
     try:
@@ -71,7 +71,7 @@ async def refund(call: Call[RefundBody, NoQuery]) -> Answer | Refused:
     except AmountError as error:
         return InvalidAmount(param=param, rule=error.rule, maximum=error.maximum)
     limits = call.caller.limits
-    return await call.services.submit(
+    return call.services.submit(
         call.book,
         OpenRefund(
             payment_id=PaymentId(call.path["id"]),

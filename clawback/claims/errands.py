@@ -105,3 +105,16 @@ def asked_again(claim: Claim, now: datetime) -> datetime:
     since = claim.resolved_at or claim.evidence_submitted_at or claim.evidence_due_at or now
     elapsed = max(now - since, timedelta(0))
     return now + min(WEEK, max(FIRST_ASKED[claim.status], elapsed))
+
+
+def refund_asked_again(
+    claim: Claim, settles_at: datetime | None, now: datetime, least: timedelta
+) -> datetime:
+    """When a provider is asked for a notice that may be lost: when it said that it would be done.
+
+    If it said nothing, ever more rarely, then daily.
+    """
+    if settles_at is not None and settles_at > now:
+        return settles_at
+    elapsed = now - (claim.resolved_at or now)
+    return now + max(least, min(timedelta(days=1), elapsed / 4))

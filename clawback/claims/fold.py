@@ -410,9 +410,8 @@ def _advanced(
             failed = ended(draft, told, FAILED, "declined_by_provider", actor, report.reason)
             return failed, serve_waiting(draft, payment_id=claim.payment_id)
         case "accepted":
-            settles_at = report.settles_at
-            is_ahead = settles_at is not None and settles_at > draft.now
-            due_at = settles_at if is_ahead else draft.now + back_off(claim.attempts)
+            least = back_off(told.attempts)
+            due_at = errands.refund_asked_again(told, report.settles_at, draft.now, least)
             return _waits(draft, told, "accepted", due_at, actor), ()
         case "absent":
             return _waits(draft, told, "unavailable", draft.now, actor), ()

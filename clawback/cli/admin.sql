@@ -78,7 +78,9 @@ SELECT b.book_id AS book, b.merchant_id AS merchant, b.mode, b.shard,
     b.api_version AS "apiVersion",
     b.approval_threshold_usd_e4, b.require_idempotency_key AS "requireIdempotencyKey",
     b.idempotency_hours AS "idempotencyHours", b.reserve_percent_e4,
-    b.reserve_days AS "reserveDays", b.settle_hours AS "settleHours", b.credit_line_usd_e4,
+    b.reserve_days AS "reserveDays", b.settle_hours AS "settleHours",
+    b.settle_calendar AS "settleCalendar", b.settle_days AS "settleDays",
+    b.settle_calendar_version AS "settleCalendarVersion", b.credit_line_usd_e4,
     b.dispute_fee_usd_e4, b.fees, h.height AS entries, h.event_number AS events
 FROM books AS b
 INNER JOIN heads AS h ON h.shard = b.shard AND h.book_id = b.book_id
@@ -86,18 +88,21 @@ WHERE b.merchant_id = $1 AND b.mode = $2;
 
 -- name: settings_of :maybe (merchant_id, mode)
 SELECT book_id, approval_threshold_usd_e4, require_idempotency_key, idempotency_hours,
-    reserve_percent_e4, reserve_days, settle_hours, credit_line_usd_e4, dispute_fee_usd_e4, fees
+    reserve_percent_e4, reserve_days, settle_hours, credit_line_usd_e4, dispute_fee_usd_e4, fees,
+    settle_calendar, settle_days, settle_off_days, settle_calendar_version
 FROM books
 WHERE merchant_id = $1 AND mode = $2
 FOR UPDATE;
 
 -- name: set_book :exec (book_id, approval_threshold_usd_e4, require_idempotency_key,
 -- idempotency_hours, reserve_percent_e4, reserve_days, settle_hours, credit_line_usd_e4,
--- dispute_fee_usd_e4, fees)
+-- dispute_fee_usd_e4, fees, settle_calendar, settle_days, settle_off_days,
+-- settle_calendar_version)
 UPDATE books
 SET approval_threshold_usd_e4 = $2, require_idempotency_key = $3, idempotency_hours = $4,
     reserve_percent_e4 = $5, reserve_days = $6, settle_hours = $7, credit_line_usd_e4 = $8,
-    dispute_fee_usd_e4 = $9, fees = $10::json
+    dispute_fee_usd_e4 = $9, fees = $10::json, settle_calendar = $11, settle_days = $12,
+    settle_off_days = $13::date[], settle_calendar_version = $14
 WHERE book_id = $1;
 
 -- name: shard_of :one (book_id)
@@ -107,6 +112,18 @@ WHERE book_id = $1;
 
 -- name: note_acts :exec (shard, acts)
 SELECT lane_note_acts_v1($1, $2::json);
+
+-- name: list_calendars :many ()
+SELECT book_id AS book, merchant_id AS merchant, mode, settle_calendar AS "settleCalendar",
+    settle_calendar_version AS "settleCalendarVersion"
+FROM books
+WHERE settle_calendar IS NOT NULL
+ORDER BY merchant_id, mode;
+
+-- name: set_off_days :exec (country, off_days, version)
+UPDATE books
+SET settle_off_days = $2::date[], settle_calendar_version = $3
+WHERE settle_calendar = $1;
 
 -- name: create_key :exec (key_id, book_id, shop_id, kind, digest, scopes, max_claim_usd_e4,
 -- max_day_usd_e4, rate, burst, owner, at)
@@ -212,3 +229,10 @@ SELECT a.currency, a.name AS account, a.balance
 FROM accounts AS a
 WHERE a.shard = $1 AND a.book_id = $2
 ORDER BY a.currency <> 'USD', a.currency, a.name;
+
+-- name: list_payouts :many (shard, book_id)
+SELECT p.reference, p.amount_usd_e4, e.entry_id AS entry, p.note, p.created_at AS "createdAt"
+FROM payouts AS p
+INNER JOIN entries AS e ON e.shard = p.shard AND e.book_id = p.book_id AND e.height = p.height
+WHERE p.shard = $1 AND p.book_id = $2
+ORDER BY p.height DESC;

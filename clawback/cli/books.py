@@ -23,6 +23,8 @@ NAMES = {
     "reserve": "percent of each payment held back",
     "reserve-days": "days that the reserve is held",
     "settle-hours": "hours until captured money is available",
+    "settle-calendar": "country by whose business days it settles instead; `-` for hours",
+    "settle-days": "business days until captured money is available",
     "credit-line": "USD that claims may freeze beyond the balance",
     "dispute-fee": "USD for each chargeback",
     "require-idempotency-key": "yes or no",
@@ -73,6 +75,16 @@ def set_book(
     database.show_one(database.run(change))
 
 
+@app.command("refresh-calendars")
+@with_database
+def refresh_calendars(database: Database) -> None:
+    """Look the days off of all calendars up anew; worth it each year and after an upgrade."""
+    from clawback.cli import register  # noqa: PLC0415 - the driver is loaded only when used
+
+    rows = database.run(register.refresh_calendars)
+    database.show(("merchant", "mode", "settleCalendar", "settleCalendarVersion"), rows)
+
+
 @app.command("export")
 @with_database
 def export_book(
@@ -113,7 +125,9 @@ def _read(name: str, value: str) -> tuple[str, object]:
             return "reserve_percent_e4", percent_e4(value, name)
         case "credit-line" | "dispute-fee":
             return f"{name.replace('-', '_')}_usd_e4", usd_e4(value, name)
-        case "reserve-days" | "settle-hours" | "idempotency-hours":
+        case "settle-calendar":
+            return "settle_calendar", None if value == "-" else value
+        case "reserve-days" | "settle-hours" | "settle-days" | "idempotency-hours":
             return name.replace("-", "_"), _whole(value, name)
         case "require-idempotency-key" if value in {"yes", "no"}:
             return "require_idempotency_key", value == "yes"

@@ -141,6 +141,7 @@ def _show_where(dev: place.Dev) -> None:
     where = {
         "API": f"{dev.url}/api/v1",
         "manual": dev.docs,
+        "dashboard": f"{dev.dashboard_url} (once)",
         "keys": str(file),
         "logs": str(Path(dev.data) / "logs"),
     }

@@ -26,6 +26,7 @@ class Dev(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     live_secret_key: str
     merchant_id: str = ""
     docs: str = ""
+    dashboard_url: str = ""
     data: str = ""
     database_url: str = ""
     sandbox_url: str = ""
@@ -77,6 +78,14 @@ def find_database(data: Path | None) -> str:
         advice = "Set DATABASE_URL, or name the directory of a running `clawback dev` with --data."
         raise Stop("there is no database to work on", advice)
     return find_dev(data).database_url
+
+
+def find_url(data: Path | None) -> str:
+    """Where the service of that database is reached; empty if nobody has said so."""
+    given = os.environ.get("CLAWBACK_PUBLIC_URL", "")
+    dev = read_dev(running(data or DEFAULT))
+    is_dev = dev is not None and (data is not None or not os.environ.get("DATABASE_URL"))
+    return given or (dev.url if dev is not None and is_dev else "")
 
 
 def write_private(path: Path, body: bytes) -> None:

@@ -20,7 +20,9 @@ from clawback.db import queries
 from clawback.http import keys
 from clawback.ids import BookId, Mint, opaque
 from clawback.money import usd
+from clawback.payments.settling import UTC_HOURS
 from clawback.providers.methods import load_methods
+from clawback.work import calendar
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -34,6 +36,7 @@ SCOPES: Final = (
 )  # fmt: skip
 _MERCHANT: Final = re.compile(r"MCH-[!-~]{1,60}", re.ASCII)
 _HOUR: Final = 3_600
+CALENDAR: Final = ("settle_calendar", "settle_days", "settle_off_days", "settle_calendar_version")
 
 Fields = dict[str, object]
 
@@ -209,10 +212,41 @@ async def set_book(
         own = {**msgspec.json.decode(book["fees"]), **fees}
         kept = {method: fee for method, fee in own.items() if fee is not None}
         columns = {**dict(book), **changes, "fees": msgspec.json.encode(kept).decode()}
+        if "settle_calendar" in changes:
+            columns |= _calendar(changes["settle_calendar"], changes.get("settle_days"))
         await SQL.set_book(session, **columns)
         said = {**changes, **{f"fee.{method}": fee for method, fee in fees.items()}}
         note = " ".join(f"{name}={value}" for name, value in said.items())
         await _note(session, book["book_id"], "book_set", book["book_id"], note)
+
+
+def _calendar(country: object, days: object) -> Fields:
+    """The columns of a book's calendar; None: none. Raises: Stop for a country that has none."""
+    if country is None:
+        return dict.fromkeys(CALENDAR)
+    if country not in UTC_HOURS:
+        known = ", ".join(UTC_HOURS)
+        raise Stop(f"there is no calendar of {clean(country)}", f"There are: {known}.")
+    if days is None:
+        raise Stop(f"after how many business days of {country}?", "Give settle-days=2 with it.")
+    found = calendar.off_days(str(country), clock.real_now().year)
+    return dict(zip(CALENDAR, (country, days, found.days, found.version), strict=True))
+
+
+async def refresh_calendars(session: "Connection") -> list[Fields]:
+    """Look the days off of every book's calendar up anew; returns the books."""
+    async with session.transaction():
+        rows = await SQL.list_calendars(session)
+        for country in {row["settleCalendar"] for row in rows}:
+            found = calendar.off_days(country, clock.real_now().year)
+            await SQL.set_off_days(
+                session, country=country, off_days=found.days, version=found.version
+            )
+        rows = await SQL.list_calendars(session)
+        for row in rows:
+            told = f"{row['settleCalendar']} {row['settleCalendarVersion']}"
+            await _note(session, row["book"], "calendar_refreshed", row["book"], told)
+        return [shown(row) for row in rows]
 
 
 async def find_book(session: "Connection", merchant_id: str, mode: str) -> tuple[BookId, int]:

@@ -2,7 +2,8 @@
 
 Migrations and lane functions are brought up to date, MCH-NORTE is created once with its two books
 and a shop, and its keys are those of the last start if they still open something. Of keys only
-digests are stored, so the plain ones live in the data directory alone.
+digests are stored, so the plain ones live in the data directory alone. A one-time link leads its
+owner into the dashboard; each start makes a new one.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,7 @@ import msgspec
 
 from clawback.cli import register
 from clawback.cli.output import Stop
+from clawback.dashboard import people
 from clawback.db import migrate, pool
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 MERCHANT_ID: Final = "MCH-NORTE"
 NAME: Final = "Tienda Norte"
 SHOP: Final = "Centro"
+LOGIN: Final = "demo"
+OWNER: Final = "Demo Owner"
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -27,6 +31,7 @@ class Keys(msgspec.Struct, frozen=True):
     secret: str
     publishable: str
     live_secret: str
+    dashboard_path: str = ""
 
 
 async def prepare(dsn: str, known: Keys | None, *, rate: int) -> Keys:
@@ -62,4 +67,20 @@ async def _seed(session: "Connection", known: Keys | None, rate: int) -> Keys:
         secret=await keep(old.secret, "test", "secret"),
         publishable=await keep(old.publishable, "test", "publishable"),
         live_secret=await keep(old.live_secret, "live", "secret"),
+        dashboard_path=await _let_in(session),
     )
+
+
+async def _let_in(session: "Connection") -> str:
+    """Where the demo merchant's owner comes in, once: a person without a password, made once."""
+    async with session.transaction():
+        row = await people.SQL.find_person(session, login=LOGIN)
+        if row is None:
+            person_id = await people.create(session, LOGIN, OWNER)
+            for mode in register.MODES:
+                place = await people.find_place(session, MERCHANT_ID, mode)
+                await people.grant(session, person_id, place, "owner", people.OPERATOR)
+        else:
+            person_id = row["person_id"]
+        token = await people.let_in(session, person_id, people.SIGN_IN)
+    return people.path_of(token)

@@ -11,6 +11,7 @@ import gc
 import signal
 import socket
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import uvloop
@@ -19,8 +20,10 @@ from clawback import logs, tables
 from clawback.cli import processes
 from clawback.cli.output import Stop, note
 from clawback.cli.session import environment
+from clawback.dashboard import app as dashboard
 from clawback.db import failures, queries
 from clawback.http import pages, payer, server
+from clawback.http.answers import serve_page
 from clawback.http.app import Api
 from clawback.http.openapi import make_document
 from clawback.settings import Settings
@@ -73,11 +76,22 @@ async def _serve(settings: Settings, listening: socket.socket, share: int) -> No
             async with runtime.reader() as session:
                 return {name: float(value) for name, value in (await SQL.gauges(session)).items()}
 
-        outside = pages.make_pages(
-            make_document(tables.ROUTES), settings, is_ready, gauges, payer.make_routes(runtime)
+        board = dashboard.make_dashboard(
+            runtime,
+            settings,
+            tables.ROUTES,
+            processes=share,
+            is_stopping=lambda: serving is not None and serving.should_exit,
         )
-        api = Api(tables.ROUTES, runtime, settings, outside, processes=share)
-        serving = server.make_server(api, settings)
+        outside = pages.make_pages(
+            make_document(tables.ROUTES),
+            settings,
+            is_ready,
+            gauges,
+            (*payer.make_routes(runtime), board),
+        )
+        api = Api(tables.ROUTES, runtime, settings, processes=share)
+        serving = server.make_server(api, partial(serve_page, outside), settings)
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         log.info("api_started", port=settings.port)

@@ -97,10 +97,14 @@ class Api(msgspec.Struct, frozen=True):
 
 
 class Database(msgspec.Struct, frozen=True):
-    """A command's way to the database, as the role of the running service."""
+    """A command's way to the database, as the role of the running service.
+
+    `url` is where that service is reached, as far as it is known.
+    """
 
     dsn: str
     as_json: bool
+    url: str = ""
 
     def run(self, work: "Callable[[Connection], Awaitable[ResultT]]") -> ResultT:
         """Do something on a connection of its own. Raises: Stop where a person can cure it."""
@@ -178,7 +182,7 @@ def api_session(
 
 def database_session(data: Data = None, *, as_json: AsJson = False) -> Database:
     """What the database options lead to. Raises: Stop if no database is known."""
-    return Database(place.find_database(data), as_json)
+    return Database(place.find_database(data), as_json, place.find_url(data))
 
 
 def with_api(command: Callable[..., None]) -> Callable[..., None]:

@@ -89,6 +89,7 @@ class Stack:
             live_secret_key=keys.live_secret,
             merchant_id=seed.MERCHANT_ID,
             docs=f"{url}/docs",
+            dashboard_url=url + keys.dashboard_path,
             data=str(self._data),
             database_url=database,
             sandbox_url=provider,

@@ -1,4 +1,8 @@
-"""Reviews and the trail of acts as operators see them: read from the database, decided on lanes."""
+"""Reviews and the trail of acts as operators see them.
+
+Both are read over all books, straight from the database. What an operator finds about a claim is
+decided on a lane of this process, under the same rules and locks as a call of the API.
+"""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final

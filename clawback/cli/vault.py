@@ -13,7 +13,8 @@ from clawback.cli.operating import NO_BOOK, act, operator
 from clawback.cli.output import Stop
 from clawback.cli.register import SQL, Fields, shown
 from clawback.cli.resealing import reseal_payer_details
-from clawback.seal import Seal, SealBroken, of_answer, of_endpoint, of_provider
+from clawback.dashboard import people
+from clawback.seal import Seal, SealBroken, of_answer, of_endpoint, of_person, of_provider
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -73,7 +74,7 @@ async def list_accounts(session: "Connection") -> list[Fields]:
 
 
 async def reseal(session: "Connection", seal: Seal) -> int:
-    """Seal every secret anew with the newest key; returns of how many accounts and endpoints.
+    """Seal every secret anew with the newest key; returns how many accounts, endpoints, people.
 
     Raises: Stop if one does not open, with nothing changed.
     """
@@ -96,9 +97,24 @@ async def reseal(session: "Connection", seal: Seal) -> int:
                 sealed_secret=seal.close(secret, about=calls),
                 sealed_notice_secret=seal.close(notice, about=notices),
             )
-        count = len(rows) + endpoints
+        count = len(rows) + endpoints + await _reseal_people(session, seal)
         await _note(session, "sealing_key_rotated", "seal", f"{count} accounts and endpoints")
         return count
+
+
+async def _reseal_people(session: "Connection", seal: Seal) -> int:
+    """The second factors of people. Raises: Stop."""
+    rows = await people.SQL.sealed_factors(session)
+    for row in rows:
+        about = of_person(row["person_id"])
+        try:
+            secret = seal.open(row["sealed_totp"], about=about)
+        except SealBroken as error:
+            raise Stop(str(error), "Make that person a new link: `users link`.") from error
+        await people.SQL.reseal_factor(
+            session, person_id=row["person_id"], sealed_totp=seal.close(secret, about=about)
+        )
+    return len(rows)
 
 
 async def _reseal_endpoints(session: "Connection", seal: Seal) -> int:

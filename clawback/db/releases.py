@@ -13,8 +13,15 @@ from typing import Final
 import msgspec
 
 FUNCTIONS: Final = (
-    "load.sql", "apply.sql", "calls.sql", "webhooks.sql", "exhibits.sql", "retention.sql"
-)  # fmt: skip
+    "load.sql",
+    "apply.sql",
+    "calls.sql",
+    "webhooks.sql",
+    "exhibits.sql",
+    "payouts.sql",
+    "retention.sql",
+    "acts.sql",
+)
 _FUNCTION: Final = re.compile(r"(?m)^CREATE OR REPLACE FUNCTION (\w+)")
 
 

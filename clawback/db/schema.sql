@@ -124,6 +124,10 @@ CREATE TABLE public.books (
     dispute_fee_usd_e4 bigint NOT NULL,
     fees json NOT NULL,
     created_at timestamp with time zone NOT NULL,
+    settle_calendar text COLLATE pg_catalog."C",
+    settle_days integer,
+    settle_off_days date[],
+    settle_calendar_version text COLLATE pg_catalog."C",
     CONSTRAINT books_api_version_length CHECK ((length(api_version) = 10)),
     CONSTRAINT books_credit_line_range CHECK (((credit_line_usd_e4 >= 0) AND (credit_line_usd_e4 <=
         '1000000000000000'::bigint))),
@@ -136,6 +140,11 @@ CREATE TABLE public.books (
     CONSTRAINT books_reserve_days_range CHECK (((reserve_days >= 1) AND (reserve_days <= 730))),
     CONSTRAINT books_reserve_range CHECK (((reserve_percent_e4 >= 0) AND (reserve_percent_e4 <=
         1000000))),
+    CONSTRAINT books_settle_calendar CHECK ((num_nulls(settle_calendar, settle_days,
+        settle_off_days, settle_calendar_version) = ANY (ARRAY[0, 4]))),
+    CONSTRAINT books_settle_calendar_form CHECK (((settle_calendar ~ '^[A-Z]{2}$'::text) AND
+        (length(settle_calendar_version) <= 32) AND (cardinality(settle_off_days) <= 1000))),
+    CONSTRAINT books_settle_days_range CHECK (((settle_days >= 1) AND (settle_days <= 60))),
     CONSTRAINT books_settle_range CHECK (((settle_hours >= 0) AND (settle_hours <= 17520))),
     CONSTRAINT books_shard_range CHECK (((shard >= 0) AND (shard <= 1295))),
     CONSTRAINT books_threshold_range CHECK ((approval_threshold_usd_e4 >= 0))
@@ -309,6 +318,17 @@ CREATE TABLE public.endpoints (
     CONSTRAINT endpoints_reason CHECK (((disabled_reason IS NULL) OR ((NOT active) AND
         (disabled_reason = ANY (ARRAY['gone'::text, 'failing'::text]))))),
     CONSTRAINT endpoints_removed CHECK (((removed_at IS NULL) OR (NOT active)))
+);
+
+CREATE TABLE public.entrances (
+    digest bytea NOT NULL,
+    person_id text NOT NULL COLLATE pg_catalog."C",
+    kind text NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT entrances_digest_length CHECK ((length(digest) = 32)),
+    CONSTRAINT entrances_kind CHECK ((kind = ANY (ARRAY['set_up'::text, 'sign_in'::text])))
 );
 
 CREATE TABLE public.entries (
@@ -567,6 +587,39 @@ CREATE TABLE public.payments (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE public.payouts (
+    shard integer NOT NULL,
+    book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
+    reference character varying(64) NOT NULL COLLATE pg_catalog."C",
+    amount_usd_e4 bigint NOT NULL,
+    note character varying(500),
+    height bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT payouts_amount CHECK (((amount_usd_e4 >= 1) AND (amount_usd_e4 <=
+        '1000000000000000'::bigint)))
+);
+
+CREATE TABLE public.people (
+    person_id text NOT NULL COLLATE pg_catalog."C",
+    login text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    password text COLLATE pg_catalog."C",
+    sealed_totp bytea,
+    totp_step bigint,
+    language text COLLATE pg_catalog."C",
+    theme text NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone NOT NULL,
+    disabled_at timestamp with time zone,
+    CONSTRAINT people_id_length CHECK (((length(person_id) >= 5) AND (length(person_id) <= 64))),
+    CONSTRAINT people_language CHECK ((language = ANY (ARRAY['es'::text, 'pt'::text, 'en'::text]))),
+    CONSTRAINT people_login_form CHECK ((login ~ '^[a-z0-9._@+-]{2,120}$'::text)),
+    CONSTRAINT people_name_length CHECK (((length(name) >= 1) AND (length(name) <= 120))),
+    CONSTRAINT people_password_length CHECK (((length(password) >= 32) AND (length(password) <=
+        200))),
+    CONSTRAINT people_second_factor CHECK (((password IS NULL) = (sealed_totp IS NULL))),
+    CONSTRAINT people_theme CHECK ((theme = ANY (ARRAY['auto'::text, 'light'::text, 'dark'::text])))
+);
+
 CREATE TABLE public.postings (
     shard integer NOT NULL,
     book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
@@ -644,6 +697,27 @@ CREATE TABLE public.reviews (
     CONSTRAINT reviews_self_confirmation CHECK (((confirmed_by)::text <> (proposed_by)::text)),
     CONSTRAINT reviews_two_principals CHECK (((COALESCE(confirmed_principal, confirmed_by))::text <>
         (COALESCE(proposed_principal, proposed_by))::text))
+);
+
+CREATE TABLE public.roles (
+    person_id text NOT NULL COLLATE pg_catalog."C",
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    role text NOT NULL COLLATE pg_catalog."C",
+    granted_at timestamp with time zone NOT NULL,
+    CONSTRAINT roles_role CHECK ((role = ANY (ARRAY['owner'::text, 'developer'::text,
+        'operator'::text, 'disputes'::text, 'read-only'::text])))
+);
+
+CREATE TABLE public.sessions (
+    digest bytea NOT NULL,
+    person_id text NOT NULL COLLATE pg_catalog."C",
+    address text NOT NULL COLLATE pg_catalog."C",
+    created_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT sessions_address_length CHECK ((length(address) <= 64)),
+    CONSTRAINT sessions_digest_length CHECK ((length(digest) = 32))
 );
 
 CREATE TABLE public.shards (
@@ -869,6 +943,20 @@ CREATE VIEW reporting.payments AS
                             ELSE 1
                         END AS factor) f) s);
 
+CREATE VIEW reporting.payouts AS
+ SELECT b.merchant_id,
+    b.mode,
+    b.book_id,
+    p.reference,
+    reporting.major(p.amount_usd_e4, 'USD'::text) AS amount_usd,
+    p.note,
+    e.entry_id,
+    p.created_at
+   FROM ((public.books b
+     JOIN public.payouts p ON (((p.shard = b.shard) AND ((p.book_id)::text = b.book_id))))
+     JOIN public.entries e ON (((e.shard = p.shard) AND ((e.book_id)::text = (p.book_id)::text) AND
+         (e.height = p.height))));
+
 CREATE VIEW reporting.refunds AS
  SELECT merchant_id,
     mode,
@@ -956,6 +1044,9 @@ ALTER TABLE ONLY public.endpoint_failures
 ALTER TABLE ONLY public.endpoints
     ADD CONSTRAINT endpoints_pkey PRIMARY KEY (shard, endpoint_id);
 
+ALTER TABLE ONLY public.entrances
+    ADD CONSTRAINT entrances_pkey PRIMARY KEY (digest);
+
 ALTER TABLE ONLY public.entries
     ADD CONSTRAINT entries_cause_key UNIQUE (shard, book_id, cause);
 
@@ -1004,6 +1095,18 @@ ALTER TABLE ONLY public.migrations
 ALTER TABLE ONLY public.payments
     ADD CONSTRAINT payments_pkey PRIMARY KEY (shard, payment_id);
 
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_entry_key UNIQUE (shard, book_id, height);
+
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_pkey PRIMARY KEY (shard, book_id, reference);
+
+ALTER TABLE ONLY public.people
+    ADD CONSTRAINT people_login_key UNIQUE (login);
+
+ALTER TABLE ONLY public.people
+    ADD CONSTRAINT people_pkey PRIMARY KEY (person_id);
+
 ALTER TABLE ONLY public.postings
     ADD CONSTRAINT postings_pkey PRIMARY KEY (shard, book_id, height, leg);
 
@@ -1018,6 +1121,12 @@ ALTER TABLE ONLY public.replays
 
 ALTER TABLE ONLY public.reviews
     ADD CONSTRAINT reviews_pkey PRIMARY KEY (shard, claim_id, review_id);
+
+ALTER TABLE ONLY public.roles
+    ADD CONSTRAINT roles_pkey PRIMARY KEY (person_id, book_id);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (digest);
 
 ALTER TABLE ONLY public.shards
     ADD CONSTRAINT shards_pkey PRIMARY KEY (shard);
@@ -1059,6 +1168,8 @@ CREATE INDEX deliveries_list_idx ON public.deliveries USING btree (shard, endpoi
 
 CREATE INDEX endpoints_book_idx ON public.endpoints USING btree (shard, book_id);
 
+CREATE INDEX entrances_person_idx ON public.entrances USING btree (person_id);
+
 CREATE INDEX facts_object_idx ON public.facts USING btree (shard, object_id);
 
 CREATE INDEX facts_unapplied_idx ON public.facts USING btree (shard, received_at) WHERE (applied_at
@@ -1076,10 +1187,17 @@ CREATE INDEX payments_list_idx ON public.payments USING btree (shard, book_id, c
 CREATE INDEX payments_order_idx ON public.payments USING btree (shard, book_id, merchant_order_id)
     WHERE (merchant_order_id IS NOT NULL);
 
+CREATE INDEX roles_book_idx ON public.roles USING btree (book_id);
+
+CREATE INDEX sessions_person_idx ON public.sessions USING btree (person_id, created_at);
+
 CREATE TRIGGER acts_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.acts FOR EACH
     STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER entries_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.entries FOR EACH
+    STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER payouts_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.payouts FOR EACH
     STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER postings_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.postings FOR
@@ -1094,6 +1212,19 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.books
     ADD CONSTRAINT books_merchant_fkey FOREIGN KEY (merchant_id) REFERENCES
         public.merchants(merchant_id);
+
+ALTER TABLE ONLY public.entrances
+    ADD CONSTRAINT entrances_person_fkey FOREIGN KEY (person_id) REFERENCES
+        public.people(person_id);
+
+ALTER TABLE ONLY public.roles
+    ADD CONSTRAINT roles_book_fkey FOREIGN KEY (book_id) REFERENCES public.books(book_id);
+
+ALTER TABLE ONLY public.roles
+    ADD CONSTRAINT roles_person_fkey FOREIGN KEY (person_id) REFERENCES public.people(person_id);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_person_fkey FOREIGN KEY (person_id) REFERENCES public.people(person_id);
 
 ALTER TABLE ONLY public.shops
     ADD CONSTRAINT shops_merchant_fkey FOREIGN KEY (merchant_id) REFERENCES
@@ -1142,6 +1273,14 @@ GRANT UPDATE(dispute_fee_usd_e4) ON TABLE public.books TO clawback_app;
 
 GRANT UPDATE(fees) ON TABLE public.books TO clawback_app;
 
+GRANT UPDATE(settle_calendar) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(settle_days) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(settle_off_days) ON TABLE public.books TO clawback_app;
+
+GRANT UPDATE(settle_calendar_version) ON TABLE public.books TO clawback_app;
+
 GRANT SELECT ON TABLE public.claims TO clawback_app;
 
 GRANT SELECT ON TABLE public.deliveries TO clawback_app;
@@ -1149,6 +1288,10 @@ GRANT SELECT ON TABLE public.deliveries TO clawback_app;
 GRANT SELECT ON TABLE public.endpoint_failures TO clawback_app;
 
 GRANT SELECT ON TABLE public.endpoints TO clawback_app;
+
+GRANT SELECT,INSERT ON TABLE public.entrances TO clawback_app;
+
+GRANT UPDATE(used_at) ON TABLE public.entrances TO clawback_app;
 
 GRANT SELECT ON TABLE public.entries TO clawback_app;
 
@@ -1176,6 +1319,24 @@ GRANT SELECT ON TABLE public.migrations TO clawback_app;
 
 GRANT SELECT ON TABLE public.payments TO clawback_app;
 
+GRANT SELECT ON TABLE public.payouts TO clawback_app;
+
+GRANT SELECT,INSERT ON TABLE public.people TO clawback_app;
+
+GRANT UPDATE(name) ON TABLE public.people TO clawback_app;
+
+GRANT UPDATE(password) ON TABLE public.people TO clawback_app;
+
+GRANT UPDATE(sealed_totp) ON TABLE public.people TO clawback_app;
+
+GRANT UPDATE(totp_step) ON TABLE public.people TO clawback_app;
+
+GRANT UPDATE(language) ON TABLE public.people TO clawback_app;
+
+GRANT UPDATE(theme) ON TABLE public.people TO clawback_app;
+
+GRANT UPDATE(disabled_at) ON TABLE public.people TO clawback_app;
+
 GRANT SELECT ON TABLE public.postings TO clawback_app;
 
 GRANT SELECT,INSERT ON TABLE public.provider_accounts TO clawback_app;
@@ -1187,6 +1348,18 @@ GRANT UPDATE(sealed_notice_secret) ON TABLE public.provider_accounts TO clawback
 GRANT SELECT ON TABLE public.replays TO clawback_app;
 
 GRANT SELECT ON TABLE public.reviews TO clawback_app;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.roles TO clawback_app;
+
+GRANT UPDATE(role) ON TABLE public.roles TO clawback_app;
+
+GRANT UPDATE(granted_at) ON TABLE public.roles TO clawback_app;
+
+GRANT SELECT,INSERT ON TABLE public.sessions TO clawback_app;
+
+GRANT UPDATE(seen_at) ON TABLE public.sessions TO clawback_app;
+
+GRANT UPDATE(ended_at) ON TABLE public.sessions TO clawback_app;
 
 GRANT SELECT ON TABLE public.shards TO clawback_app;
 
@@ -1212,6 +1385,9 @@ GRANT SELECT ON TABLE reporting.open_claims TO clawback_app;
 
 GRANT SELECT ON TABLE reporting.payments TO clawback_reader;
 GRANT SELECT ON TABLE reporting.payments TO clawback_app;
+
+GRANT SELECT ON TABLE reporting.payouts TO clawback_reader;
+GRANT SELECT ON TABLE reporting.payouts TO clawback_app;
 
 GRANT SELECT ON TABLE reporting.refunds TO clawback_reader;
 GRANT SELECT ON TABLE reporting.refunds TO clawback_app;

@@ -4,11 +4,13 @@ Every answer carries its request's id, the version, and the headers that keep it
 from being taken for a page; every refusal has the form of the contract, section 3.
 """
 
+import asyncio
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -22,20 +24,18 @@ from clawback.errors import (
 )
 from clawback.http import faults
 from clawback.http.limits import Verdict
-from clawback.ids import base36
-from clawback.route import Answer, Streamed
+from clawback.route import Answer, Outcome, Streamed
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
-Outcome = Answer | Streamed | Refused
+Fields = list[tuple[bytes, bytes]]
+ResultT = TypeVar("ResultT")
 
-CONNECTION: Final = "clawback.connection"
 REQUEST_ID: Final = "clawback.request_id"
-"""Names in a request's scope: the connection it came over, and how it is called."""
+"""The name of a request in the scope of a page."""
 ONCE: Final = frozenset(
     {
         b"authorization",
@@ -47,9 +47,13 @@ ONCE: Final = frozenset(
         b"transfer-encoding",
         b"clawback-version",
         b"sandbox-simulate",
+        b"webhook-id",
+        b"webhook-timestamp",
+        b"webhook-signature",
     }
 )
 JSON: Final = b"application/json"
+JSON_TYPE: Final = JSON.decode()
 TYPES: Final = {
     401: "authentication_error",
     403: "permission_error",
@@ -64,16 +68,22 @@ _EXPOSED: Final = (
     "request-id, clawback-version, ratelimit-limit, ratelimit-remaining, ratelimit-reset, "
     "retry-after"
 )
-_CORS: Final[Headers] = [
-    (b"access-control-expose-headers", _EXPOSED.encode()),
-    (b"access-control-allow-origin", b"*"),
-]
-_PREFLIGHT: Final[Headers] = [
-    (b"access-control-allow-methods", b"GET"),
-    (b"access-control-allow-headers", b"authorization, clawback-version"),
-    (b"access-control-max-age", b"86400"),
-    (b"access-control-allow-origin", b"*"),
-]
+_CORS: Final = (
+    f"access-control-expose-headers: {_EXPOSED}",
+    "access-control-allow-origin: *",
+)
+_PREFLIGHT: Final = (
+    "access-control-allow-methods: GET",
+    "access-control-allow-headers: authorization, clawback-version",
+    "access-control-max-age: 86400",
+    "access-control-allow-origin: *",
+)
+_FIXED: Final = (
+    "cache-control: no-store",
+    "x-content-type-options: nosniff",
+    "content-security-policy: default-src 'none'; frame-ancestors 'none'; sandbox",
+)
+_STATUS_LINES: Final = {one.value: f"HTTP/1.1 {one.value} {one.phrase}" for one in HTTPStatus}
 _ENCODER: Final = msgspec.json.Encoder()
 _RUN: Final = secrets.token_hex(3)
 _COUNT: Final = itertools.count()
@@ -83,49 +93,104 @@ log = logs.get_logger()
 
 def next_request_id() -> str:
     """A name for the next request that this process answers."""
-    return f"req_{_RUN}{base36(next(_COUNT), 8).lower()}"
+    return f"req_{_RUN}{next(_COUNT):08x}"
 
 
 class ClientGone(Exception):
     """The client went away while its answer was being made: nobody waits for the rest."""
 
 
+class Connection(Protocol):
+    """What the application asks of the connection that a request came over."""
+
+    client: tuple[str, int] | None
+    is_anonymous: bool
+
+    def know(self) -> None:
+        """Count it no longer against its address."""
+
+    def spawn(self, work: Coroutine[object, object, ResultT]) -> "asyncio.Task[ResultT]":
+        """Do this on a task, which a drain of the server cancels at its end."""
+
+    def answer(self, request: "Request", outcome: Outcome) -> None:
+        """Send a request's answer, if its client is still there."""
+
+
 class Request:
-    """What is known of a request while it is served."""
+    """A request under /api/: how much of it has come, what is known of it, if it was answered."""
 
     __slots__ = (
         "allow",
+        "body",
+        "connection",
+        "disconnected",
         "doubled",
+        "fields",
         "headers",
         "id",
+        "is_due",
+        "is_old",
         "is_open",
         "is_preflight",
+        "is_running",
+        "keep_alive",
+        "limit",
+        "method",
+        "more_body",
         "parts",
         "query",
+        "raw_path",
+        "received",
+        "refused",
+        "response_complete",
+        "response_started",
         "route_name",
-        "scope",
         "verdict",
         "version",
     )
 
-    def __init__(self, scope: Scope) -> None:
-        """Copy the headers before the body is read: a trailer must not change them."""
-        self.scope = scope
-        raw: Headers = scope["headers"]
-        self.headers = dict(raw)
-        self.doubled = len(self.headers) != len(raw) and _has_doubled(raw)
+    message_event: ClassVar = asyncio.Event()
+    """The server's base class tells it that the client has gone; nobody waits for that."""
+
+    def __init__(
+        self, method: str, raw_path: bytes, query: bytes, fields: Fields, connection: Connection
+    ) -> None:
+        """A request whose headers are whole."""
+        self.method = method
+        self.raw_path = raw_path
+        self.query = query
+        self.fields = fields
+        self.headers = dict(fields)
+        self.doubled = len(self.headers) != len(fields) and _has_doubled(fields)
+        self.connection = connection
+        self.received = bytearray()
+        self.body = b""
+        self.limit = 0
+        self.refused: Refused | None = None
+        self.more_body = self.keep_alive = True
+        self.is_old = False
+        self.is_due = self.disconnected = self.response_started = self.response_complete = False
         self.id = next_request_id()
-        self.query: bytes = scope["query_string"]
         self.parts: list[str] = []
         self.route_name = ""
         self.allow: tuple[str, ...] = ()
         self.version = API_VERSION
         self.verdict: Verdict | None = None
-        self.is_open = self.is_preflight = False
+        self.is_running = self.is_open = self.is_preflight = False
 
 
-def _has_doubled(raw: Headers) -> bool:
-    names = [name for name, _ in raw if name in ONCE]
+class Application(Protocol):
+    """What the connections ask of the API."""
+
+    def look(self, request: Request) -> None:
+        """Note how large the request's body may be, or why it is refused before that is read."""
+
+    def serve(self, request: Request) -> None:
+        """Serve a request that is whole, or refused, and answer it over its connection."""
+
+
+def _has_doubled(fields: Fields) -> bool:
+    names = [name for name, _ in fields if name in ONCE]
     return len(set(names)) != len(names)
 
 
@@ -154,81 +219,83 @@ def render_refusal(refused: Refused, request_id: str) -> tuple[int, bytes]:
     return status, _ENCODER.encode({"error": error})
 
 
-_FIXED: Final[Headers] = [
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
-]
+def render(request: Request, outcome: Answer | Refused, usual: Fields) -> bytes:
+    """The whole answer of a request under /api/, with every header that belongs to it.
 
-
-async def respond(send: Send, request: Request, outcome: Outcome) -> None:
-    """Send the outcome of a request under /api/v1, with every header that belongs to it."""
-    headers: Headers = [
-        (b"request-id", request.id.encode()),
-        (b"clawback-version", request.version.encode()),
-        *_FIXED,
-    ]
-    body = b""
+    `usual`: those that the server sends with everything, as the date.
+    Bug: a header would break out of its line.
+    """
     if isinstance(outcome, Refused):
         status, body = render_refusal(outcome, request.id)
-        headers += _refusal_headers(request, outcome)
-        media = JSON
+        media, more = JSON_TYPE, _refusal_lines(request, outcome)
     else:
-        status, media = outcome.status, outcome.media_type.encode()
-    if isinstance(outcome, Answer):
-        body = outcome.body
-        if outcome.location is not None:
-            headers.append((b"location", outcome.location.encode()))
+        status, body, media = outcome.status, outcome.body, outcome.media_type
+        more = [] if outcome.location is None else [f"location: {outcome.location}"]
         if outcome.replayed:
-            headers.append((b"idempotent-replayed", b"true"))
+            more.append("idempotent-replayed: true")
+    if status != HTTPStatus.NO_CONTENT:
+        more.append(f"content-type: {media}")
+    more.append(f"content-length: {len(body)}")
+    head = _head(request, status, more, usual)
+    return head + (body if request.method != "HEAD" else b"")
+
+
+def render_start(request: Request, outcome: Streamed, usual: Fields) -> bytes:
+    """The head of an answer whose length is not known: HTTP/1.0 ends it with its connection."""
+    more = [f"content-type: {outcome.media_type}"]
+    if not request.is_old:
+        more.append("transfer-encoding: chunked")
+    return _head(request, outcome.status, more, usual)
+
+
+def _head(request: Request, status: int, more: list[str], usual: Fields) -> bytes:
+    lines = [
+        _STATUS_LINES[status],
+        *(f"{name.decode()}: {value.decode()}" for name, value in usual),
+        f"request-id: {request.id}",
+        f"clawback-version: {request.version}",
+        *_FIXED,
+        *more,
+    ]
     verdict = request.verdict
     if verdict is not None:
-        headers += (
-            (b"ratelimit-limit", b"%d" % verdict.limit),
-            (b"ratelimit-remaining", b"%d" % verdict.remaining),
-            (b"ratelimit-reset", b"%d" % verdict.reset_seconds),
+        lines += (
+            f"ratelimit-limit: {verdict.limit}",
+            f"ratelimit-remaining: {verdict.remaining}",
+            f"ratelimit-reset: {verdict.reset_seconds}",
         )
     if request.is_open:
-        headers += _PREFLIGHT if request.is_preflight else _CORS
-    if status != HTTPStatus.NO_CONTENT:
-        headers.append((b"content-type", media))
-    if isinstance(outcome, Streamed):
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        async for piece in outcome.pieces():
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-        return
-    if status != HTTPStatus.NO_CONTENT:
-        headers.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+        lines += _PREFLIGHT if request.is_preflight else _CORS
+    if not request.keep_alive:
+        lines.append("connection: close")
+    lines += ("", "")
+    head = "\r\n".join(lines)
+    assert head.count("\n") == head.count("\r") == len(lines) - 1, "a header holds a line end"
+    return head.encode("latin-1")
 
 
-def _refusal_headers(request: Request, refused: Refused) -> Headers:
-    headers: Headers = []
+def _refusal_lines(request: Request, refused: Refused) -> list[str]:
     match refused:
         case faults.RateLimited():
-            headers.append((b"retry-after", b"%d" % refused.retry_after))
+            return [f"retry-after: {refused.retry_after}"]
         case Overloaded() | Unavailable() | IdempotencyInProgress():
-            headers.append((b"retry-after", b"1"))
+            return ["retry-after: 1"]
         case faults.MethodNotAllowed():
-            headers.append((b"allow", ", ".join(request.allow).encode()))
+            return [f"allow: {', '.join(request.allow)}"]
         case faults.MissingApiKey() | faults.InvalidApiKey():
-            headers.append((b"www-authenticate", b"Bearer"))
+            return ["www-authenticate: Bearer"]
         case _:
-            pass
-    return headers
+            return []
 
 
 def log_access(request: Request, outcome: Outcome) -> None:
     """One line for a request: its template, never its address, which may hold a secret."""
     code = outcome.code if isinstance(outcome, Refused) else None
     status = STATUS[outcome.code] if isinstance(outcome, Refused) else outcome.status
-    method = request.scope["method"]
     log.info(
         "request",
         request_id=request.id,
-        method=method,
+        method=request.method,
         route=request.route_name,
         status=status,
         code=code,
@@ -252,4 +319,5 @@ async def serve_page(pages: App, scope: Scope, receive: Receive, send: Send) -> 
             message = {**message, "headers": [*message["headers"], *added]}
         await send(message)
 
-    await pages(scope, receive, send_stamped)
+    with suppress(ClientGone):
+        await pages(scope, receive, send_stamped)

@@ -1,15 +1,16 @@
-"""The API as one plain ASGI application: limits, route, key, headers, shape, handler, answer.
+"""The API, one whole request at a time: route, key, headers, shape, handler, answer.
 
 The order of the checks is the contract's (section 3): the first that fails answers, and a refused
-request has changed nothing. All errors are rendered here, in one form.
+request has changed nothing. What needs to wait for nothing is done at once, without a task; a
+command on its lane is waited for without one too.
 """
 
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from functools import partial
 from hashlib import sha256
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -19,20 +20,7 @@ from clawback.db import pool
 from clawback.errors import InternalError, Overloaded, Refused, Unavailable
 from clawback.http import faults, idempotency
 from clawback.http.addresses import Peers
-from clawback.http.answers import (
-    CONNECTION,
-    JSON,
-    App,
-    ClientGone,
-    Outcome,
-    Receive,
-    Request,
-    Scope,
-    Send,
-    log_access,
-    respond,
-    serve_page,
-)
+from clawback.http.answers import JSON, Request, log_access
 from clawback.http.auth import Keyring, Opened, permits
 from clawback.http.decode import BodyDecoder, QueryDecoder
 from clawback.http.limits import Buckets, WrongKeys
@@ -43,9 +31,11 @@ from clawback.route import (
     PROVIDER,
     Call,
     FileBody,
+    Outcome,
     ProviderCall,
     Route,
     Services,
+    Started,
 )
 from clawback.settings import Settings
 
@@ -96,12 +86,14 @@ class Table:
     def find(self, method: str, parts: list[str]) -> tuple[Served | None, tuple[str, ...]]:
         """The route, and all methods that the path takes."""
         places = ((len(parts), parts[0], parts[-1]), (len(parts), parts[0], None))
-        found = [one for place in places for one in self._served.get(place, ())]
-        found = [one for one in found if _fits(one.segments, parts)]
-        for served in found:
-            if served.route.method == method:
-                return served, ()
-        return None, tuple(sorted({one.route.method for one in found}))
+        others = []
+        for place in places:
+            for served in self._served.get(place, ()):
+                if _fits(served.segments, parts):
+                    if served.route.method == method:
+                        return served, ()
+                    others.append(served.route.method)
+        return None, tuple(sorted(set(others)))
 
 
 def _upload_decoder(route: Route) -> BodyDecoder[Any] | None:
@@ -117,86 +109,103 @@ def _fits(segments: tuple[str | None, ...], parts: list[str]) -> bool:
 
 
 class Api:
-    """The application under /api/v1; every other path goes to `pages`."""
+    """The application under /api/."""
 
     def __init__(
         self,
         routes: Iterable[Route],
         services: Services,
         settings: Settings,
-        pages: App,
         *,
         processes: int = 1,
     ) -> None:
         """`processes` share the keys' rates."""
-        listed = tuple(routes)
-        self._table = Table(listed)
+        self._table = Table(routes)
         self._services = services
         self._settings = settings
-        self._pages = pages
         self._keyring = Keyring(services.reader)
         self._buckets = Buckets(processes)
         self._wrong_keys = WrongKeys(settings.failed_keys_per_minute)
         self._peers = Peers(settings.trusted_proxies)
         self._running = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
+    def look(self, request: Request) -> None:
+        """Note how large its body may be, or why it is refused before any of that is read."""
+        announced = request.headers.get(b"content-length")
+        request.limit = MAX_BODY
+        if request.doubled:
+            request.refused = faults.InvalidHeader()
+        elif announced is not None and int(announced) <= MAX_BODY:
             return
-        if not scope["path"].startswith("/api/"):
-            with suppress(ClientGone):
-                await serve_page(self._pages, scope, receive, send)
-            return
-        request = Request(scope)
+        elif announced is not None or b"transfer-encoding" in request.headers:
+            request.limit = self._limit(request)
+            if announced is not None and int(announced) > request.limit:
+                request.refused = faults.BodyTooLarge(limit=request.limit)
+
+    def serve(self, request: Request) -> None:
+        """Serve a request that is whole, or refused; its connection gets the answer, now or later.
+
+        A command waits on its lane's own future. Whatever else waits does so on a task.
+        """
         try:
-            outcome = await self._serve(request, receive)
-        except _Gone:
+            started = request.refused or self._start(request)
+        except Exception as error:  # noqa: BLE001 - every request is answered
+            started = _failed(request, error)
+        if isinstance(started, Outcome):
+            self._end(request, started)
             return
-        except asyncio.CancelledError:
-            outcome = InternalError()
-        except Exception:
-            log.exception("request_failed", request_id=request.id, route=request.route_name)
-            outcome = InternalError()
+        later = (
+            started if isinstance(started, asyncio.Future) else request.connection.spawn(started)
+        )
+        later.add_done_callback(partial(self._end_later, request))
+
+    def _end_later(self, request: Request, done: "asyncio.Future[Outcome]") -> None:
+        failed = asyncio.CancelledError() if done.cancelled() else done.exception()
+        self._end(request, done.result() if failed is None else _failed(request, failed))
+
+    def _end(self, request: Request, outcome: Outcome) -> None:
+        if request.is_running:
+            self._running -= 1
         if self._settings.access_log:
             log_access(request, outcome)
-        with suppress(ClientGone):
-            await respond(send, request, outcome)
+        request.connection.answer(request, outcome)
 
-    async def _serve(self, request: Request, receive: Receive) -> Outcome:
-        body = await self._read_body(request, receive)
-        if isinstance(body, Refused):
-            return body
+    def _start(self, request: Request) -> Started:
+        """All that can be done without waiting."""
         served, allowed = self._route(request)
         if served is None:
             request.allow = allowed
-            if request.scope["method"] == "OPTIONS" and self._is_preflight(request):
+            if request.method == "OPTIONS" and self._is_preflight(request):
                 return NOTHING
             return faults.MethodNotAllowed() if allowed else faults.RouteNotFound()
         request.route_name = served.route.path
         request.is_open = served.route.open_cors
-        if _shows_key(request.scope["raw_path"]) or (request.query and _shows_key(request.query)):
+        if _shows_key(request.raw_path) or (request.query and _shows_key(request.query)):
             return self._wrong_key(request, faults.KeyInUrl())
         if served.route.scope == PROVIDER:
-            return await self._serve_provider(served, request, body)
+            return self._serve_provider(served, request)
         opened = self._keyring.remembered(request.headers.get(b"authorization"))
         if opened is None:
-            try:
-                found = await self._keyring.open(request.headers.get(b"authorization"))
-            except pool.AWAY:
-                return Unavailable()
-            if isinstance(found, Refused):
-                return self._wrong_key(request, found)
-            opened = found
-        return await self._serve_key(served, request, body, opened)
+            return self._ask(served, request)
+        return self._admit(served, request, opened)
+
+    async def _ask(self, served: Served, request: Request) -> Outcome:
+        """Go on once the database has said what the key opens."""
+        try:
+            found = await self._keyring.open(request.headers.get(b"authorization"))
+        except pool.AWAY:
+            return Unavailable()
+        if isinstance(found, Refused):
+            return self._wrong_key(request, found)
+        return await settled(self._admit(served, request, found))
 
     def _route(self, request: Request) -> tuple[Served | None, tuple[str, ...]]:
-        raw: bytes = request.scope["raw_path"]
+        raw = request.raw_path
         if not raw.startswith(b"/api/v1/"):
             return None, ()
         # Never unquoted: no name of ours needs it, and so `%2f` is part of a name that is absent.
         request.parts = raw[8:].decode("latin-1").split("/")
-        return self._table.find(request.scope["method"], request.parts)
+        return self._table.find(request.method, request.parts)
 
     def _is_preflight(self, request: Request) -> bool:
         """Whether a browser asks before it calls what is open to every origin."""
@@ -209,76 +218,68 @@ class Api:
 
     def _wrong_key(self, request: Request, refused: Refused) -> Refused:
         """Count it; an address that keeps trying is told to wait."""
-        client = request.scope.get("client")
+        client = request.connection.client
         forwarded = (
-            value.decode("latin-1")
-            for name, value in request.scope["headers"]
-            if name == b"x-forwarded-for"
+            value.decode("latin-1") for name, value in request.fields if name == b"x-forwarded-for"
         )
         address = self._peers.caller(client[0] if client else "", forwarded)
         return faults.RateLimited(retry_after=60) if self._wrong_keys.note(address) else refused
 
-    async def _serve_key(
-        self, served: Served, request: Request, body: bytes, opened: Opened
-    ) -> Outcome:
+    def _admit(self, served: Served, request: Request, opened: Opened) -> Started:
+        """Steps 3 to 5 of the contract's order: rate, permission, headers, shape."""
         route, caller, headers = served.route, opened.caller, request.headers
-        connection: Connection | None = request.scope.get(CONNECTION)
-        if connection is not None and connection.is_anonymous:
-            connection.know()
+        if request.connection.is_anonymous:
+            request.connection.know()
         request.version = opened.api_version
         request.verdict = self._buckets.take(caller.key_id, caller.rate_per_second, caller.burst)
         if not request.verdict.passes:
             return faults.RateLimited(retry_after=request.verdict.retry_after)
-        simulate = headers.get(b"sandbox-simulate")
-        refused = permits(opened, route, simulate) or _header_refusal(request, route, body)
+        refused = permits(opened, route, headers.get(b"sandbox-simulate"))
+        refused = refused or _header_refusal(request, route, opened)
         if refused is not None:
             return refused
-        key_header = headers.get(b"idempotency-key") if route.method == "POST" else None
-        if key_header is None and opened.requires_idempotency_key and route.method == "POST":
-            return faults.IdempotencyKeyRequired()
-        if key_header is not None and not _is_key(key_header):
-            return faults.InvalidIdempotencyKey()
-        if len(body) <= MAX_BODY:
-            decoded = _decode(served, body, headers)
-        else:  # others are served while a large one is read
-            decoded = await asyncio.to_thread(_decode, served, body, headers)
+        if len(request.body) > MAX_BODY:
+            return self._admit_large(served, request, opened)
+        return self._call(served, request, opened, _decode(served, request))
+
+    async def _admit_large(self, served: Served, request: Request, opened: Opened) -> Outcome:
+        """Others are served while a large body is read."""
+        decoded = await asyncio.to_thread(_decode, served, request)
+        return await settled(self._call(served, request, opened, decoded))
+
+    def _call(self, served: Served, request: Request, opened: Opened, decoded: object) -> Started:
         if isinstance(decoded, Refused):
             return decoded
+        route = served.route
         query = served.query.decode(request.query)
         if isinstance(query, Refused):
             return query
+        simulate = request.headers.get(b"sandbox-simulate")
         said = None if simulate is None else simulate.decode("latin-1")
         if said is not None and said not in route.simulate:
             return faults.InvalidParameter(param="Sandbox-Simulate")
-        path = dict(zip(served.names, _values(served, request.parts), strict=True))
-        key = None
-        if key_header is not None:
-            found = idempotency.read_key(
-                key_header, route, path, request.query, request.version, said, decoded
+        path = _path(served, request)
+        header, key = _key_header(request, route), None
+        if header is not None:
+            key = idempotency.read_key(
+                header, route, path, request.query, request.version, said, decoded
             )
-            if isinstance(found, Refused):
-                return found
-            key = found
         call: Call[Any, Any] = Call(
-            opened.book, caller, path, query, decoded, key, said, clock.real_now(), self._services
-        )
-        return await self._run(route, call, request)
+            opened.book, opened.caller, path, query, decoded, key, said, clock.real_now(),
+            self._services,
+        )  # fmt: skip
+        return self._run(route, call, request)
 
-    async def _run(self, route: Route, call: object, request: Request) -> Outcome:
+    def _run(self, route: Route, call: object, request: Request) -> Started:
         """Step 6 and later of the contract's order: the handler, unless too many are running."""
         if self._running >= self._settings.max_running:
             return Overloaded()
         self._running += 1
-        try:
-            return await route.handler(call)
-        except pool.AWAY:
-            log.warning("request_unavailable", request_id=request.id, exc_info=True)
-            return Unavailable()
-        finally:
-            self._running -= 1
+        request.is_running = True
+        return route.handler(call)
 
-    async def _serve_provider(self, served: Served, request: Request, body: bytes) -> Outcome:
-        path = dict(zip(served.names, _values(served, request.parts), strict=True))
+    def _serve_provider(self, served: Served, request: Request) -> Started:
+        path = _path(served, request)
         query = served.query.decode(request.query)
         if isinstance(query, Refused):
             return query
@@ -294,27 +295,13 @@ class Api:
             return None if verdict.passes else faults.RateLimited(retry_after=verdict.retry_after)
 
         call = ProviderCall(
-            provider, account, headers, body, clock.real_now(), self._services, take_token
+            provider, account, headers, request.body, clock.real_now(), self._services, take_token
         )
-        return await self._run(served.route, call, request)
-
-    async def _read_body(self, request: Request, receive: Receive) -> bytes | Refused:
-        """The whole body, counted while it comes; copies of once-only headers are refused first."""
-        if request.doubled:
-            return faults.InvalidHeader()
-        announced = request.headers.get(b"content-length")
-        if announced is None and b"transfer-encoding" not in request.headers:
-            return b""
-        limit = MAX_BODY
-        if announced is None or int(announced) > limit:
-            limit = self._limit(request)
-        if announced is not None and int(announced) > limit:
-            return faults.BodyTooLarge(limit=limit)
-        return await _gather(receive, limit)
+        return self._run(served.route, call, request)
 
     def _limit(self, request: Request) -> int:
         """How large a body of this call may be: a file more than what is written by hand."""
-        if b"/providers/" in request.scope["raw_path"]:
+        if b"/providers/" in request.raw_path:
             return MAX_NOTICE
         served, _ = self._route(request)
         if served is None:
@@ -323,17 +310,19 @@ class Api:
         return served.route.max_body if is_file else MAX_BODY
 
 
-class _Gone(Exception):
-    """The client went away before its request was whole: nobody waits for an answer."""
+async def settled(started: Started) -> Outcome:
+    """The outcome of what was started, now or later."""
+    return started if isinstance(started, Outcome) else await started
 
 
-class Connection(Protocol):
-    """What the application asks of the connection that a request came over."""
-
-    is_anonymous: bool
-
-    def know(self) -> None:
-        """Count it no longer against its address."""
+def _failed(request: Request, error: BaseException) -> Refused:
+    """What a request is answered that could not be served."""
+    if isinstance(error, pool.AWAY):
+        log.warning("request_unavailable", request_id=request.id, exc_info=error)
+        return Unavailable()
+    if not isinstance(error, asyncio.CancelledError):
+        log.error("request_failed", request_id=request.id, route=request.route_name, exc_info=error)
+    return InternalError()
 
 
 def _shows_key(text: bytes) -> bool:
@@ -347,26 +336,14 @@ def _shows_key(text: bytes) -> bool:
     return _KEY_LIKE.search(text) is not None
 
 
-async def _gather(receive: Receive, limit: int) -> bytes | Refused:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body"):
-        if len(body) > limit:
-            return faults.BodyTooLarge(limit=limit)
-        message = await receive()
-        body += message.get("body", b"")
-    if message["type"] == "http.disconnect":
-        raise _Gone
-    return faults.BodyTooLarge(limit=limit) if len(body) > limit else body
-
-
 def _kind(headers: Mapping[bytes, bytes]) -> bytes:
     """The content type, without its parameters."""
     return headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
 
 
-def _decode(served: Served, body: bytes, headers: Mapping[bytes, bytes]) -> object:
+def _decode(served: Served, request: Request) -> object:
     """The body as its call takes it, or a refusal."""
+    body, headers = request.body, request.headers
     if served.route.method == "GET":
         return served.body.decode(b"{}")
     if served.upload is not None and body and _kind(headers) == MULTIPART:
@@ -378,30 +355,40 @@ def _decode(served: Served, body: bytes, headers: Mapping[bytes, bytes]) -> obje
     return content if isinstance(content, Refused) else FileBody(sha256(body).hexdigest(), content)
 
 
-def _is_key(header: bytes) -> bool:
-    """1 to 255 printable ASCII characters."""
-    text = header.decode("latin-1")
-    return 1 <= len(header) <= idempotency.MAX_LENGTH and text.isascii() and text.isprintable()
+def _key_header(request: Request, route: Route) -> bytes | None:
+    """The idempotency key, where the call takes one."""
+    return request.headers.get(b"idempotency-key") if route.method == "POST" else None
 
 
-def _values(served: Served, parts: list[str]) -> list[str]:
-    return [part for part, want in zip(parts, served.segments, strict=True) if want is None]
+def _path(served: Served, request: Request) -> dict[str, str]:
+    """The path's parameters by name."""
+    pairs = zip(request.parts, served.segments, strict=True)
+    values = [part for part, want in pairs if want is None]
+    return dict(zip(served.names, values, strict=True))
 
 
-def _header_refusal(request: Request, route: Route, body: bytes) -> Refused | None:
-    """Step 4 of the contract's order: version, then content type."""
-    version = request.headers.get(b"clawback-version")
+def _header_refusal(request: Request, route: Route, opened: Opened) -> Refused | None:
+    """Step 4 of the contract's order: version, content type, idempotency key."""
+    headers = request.headers
+    version = headers.get(b"clawback-version")
     if version is not None:
         if version.decode("latin-1") not in VERSIONS:
             return faults.InvalidVersion(supported=VERSIONS)
         request.version = version.decode("latin-1")
-    if request.headers.get(b"content-encoding") is not None:
+    if headers.get(b"content-encoding") is not None:
         return faults.UnsupportedMediaType()
-    if body and route.method != "GET":
-        kind = _kind(request.headers)
-        is_file = (kind == CSV and route.csv is not None) or (
-            kind == MULTIPART and route.upload is not None
-        )
-        if kind != JSON and not is_file:
-            return faults.UnsupportedMediaType()
-    return None
+    if request.body and route.method != "GET" and not _is_taken(route, _kind(headers)):
+        return faults.UnsupportedMediaType()
+    key = _key_header(request, route)
+    if key is None:
+        is_needed = opened.requires_idempotency_key and route.method == "POST"
+        return faults.IdempotencyKeyRequired() if is_needed else None
+    return None if idempotency.is_key(key) else faults.InvalidIdempotencyKey()
+
+
+def _is_taken(route: Route, kind: bytes) -> bool:
+    """Whether the call takes bodies of this type."""
+    is_file = (kind == CSV and route.csv is not None) or (
+        kind == MULTIPART and route.upload is not None
+    )
+    return kind == JSON or is_file

@@ -10,8 +10,6 @@ from typing import Final
 
 import msgspec
 
-from clawback.errors import Refused
-from clawback.http.faults import InvalidIdempotencyKey
 from clawback.money import Amount, AmountError, Loose, NumberText, major_text, read_amount
 from clawback.route import FileBody, IdempotencyKey, Route
 
@@ -34,6 +32,12 @@ def _canonical(value: object) -> object:
 _ENCODER: Final = msgspec.json.Encoder(order="sorted", enc_hook=_canonical)
 
 
+def is_key(header: bytes) -> bool:
+    """Whether it can be a key: 1 to 255 printable ASCII characters."""
+    text = header.decode("latin-1")
+    return 1 <= len(header) <= MAX_LENGTH and text.isascii() and text.isprintable()
+
+
 def read_key(
     header: bytes,
     route: Route,
@@ -42,17 +46,14 @@ def read_key(
     version: str,
     simulate: str | None,
     body: object,
-) -> IdempotencyKey | Refused:
-    """The key with its request's fingerprint. Refuses: InvalidIdempotencyKey."""
-    if not 1 <= len(header) <= MAX_LENGTH or not header.isascii():
-        return InvalidIdempotencyKey()
-    text = header.decode("ascii")
-    if not text.isprintable():
-        return InvalidIdempotencyKey()
+) -> IdempotencyKey:
+    """The key with its request's fingerprint. The header `is_key`."""
     canonical = _ENCODER.encode(
         (route.method, route.path, path, query.decode("latin-1"), version, simulate, _plain(body))
     )
-    return IdempotencyKey(f"{route.method} {route.path}", text, sha256(canonical).hexdigest())
+    return IdempotencyKey(
+        f"{route.method} {route.path}", header.decode("ascii"), sha256(canonical).hexdigest()
+    )
 
 
 def _plain(body: object) -> dict[str, object]:

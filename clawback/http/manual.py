@@ -57,10 +57,11 @@ def _call(document: Document, path: str, method: str, operation: dict[str, Any])
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         parts.append(f"<h3>Body</h3>{_fields(document, schema)}")
     for status, answer in operation["responses"].items():
-        ((_, shown),) = answer["content"].items()
-        schema = shown["schema"]
         if status.startswith("2"):
-            parts.append(f"<h3>{status}</h3>{_fields(document, schema)}")
+            parts += (
+                f"<h3>{status}, {escape(media)}</h3>{_fields(document, one['schema'])}"
+                for media, one in answer["content"].items()
+            )
         else:
             links = ", ".join(
                 f'<a href="/docs/errors#{code}">{code}</a>'

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from clawback.errors import Refused, Unavailable
 from clawback.http import faults
@@ -62,7 +62,7 @@ def make_pages(
     settings: "Settings",
     is_ready: Callable[[], Awaitable[bool]],
     gauges: Callable[[], Awaitable[dict[str, float]]],
-    more: Sequence[Route] = (),
+    more: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The application for every path that is not of the API. `more`: pages of other modules.
 

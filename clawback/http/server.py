@@ -1,34 +1,40 @@
-"""uvicorn, with the limits and the manners that it lacks.
+"""uvicorn, with the limits and the manners that it lacks, and a way to the API without ASGI.
 
 Its parser is strict about framing; this protocol class bounds what the parser lets through: the
 size of addresses and headers, how long a request may take, how long a connection may be silent,
 how long an answer may lie unread. A refusal never overtakes the answer to an earlier request of
-the connection, and what is refused here has not reached a handler. Several processes listen on one
-port with SO_REUSEPORT; the kernel spreads connections over them.
+the connection, and what is refused here has not reached a handler. A request under /api/ is handed
+over once it is whole, and its answer is one write. Several processes listen on one port with
+SO_REUSEPORT; the kernel spreads connections over them.
 """
 
 import asyncio
 import socket
-import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, cast
 from urllib.parse import unquote
 
 import uvicorn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from clawback import API_VERSION, clock
 from clawback.errors import Refused
 from clawback.http import faults
 from clawback.http.addresses import Peers, group
-from clawback.http.answers import CONNECTION, App, ClientGone, next_request_id, render_refusal
+from clawback.http.answers import (
+    App,
+    Application,
+    Request,
+    ResultT,
+    next_request_id,
+    render,
+    render_refusal,
+)
+from clawback.http.exchange import open_exchange, send_pieces
+from clawback.route import Answer, Outcome, Streamed
 from clawback.settings import Settings
 
 BACKLOG: Final = 1024
@@ -39,92 +45,16 @@ MAX_SURPLUS: Final = 1_048_576
 LOOKS_PER_LIMIT: Final = 4
 
 VERSIONS: Final = ("1.1", "1.0")
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 IDLE, HEAD, BODY = 0, 1, 2
 """Where in a request a connection is: before it, within its headers, within its body."""
 
 
-class Exchange(RequestResponseCycle):
-    """A request and its answer, which leaves in one write: one packet instead of two.
-
-    An answer in pieces leaves as fast as it is read. `on_piece` is told of each: the client reads.
-    """
-
-    on_piece: Callable[[], None]
-    _start: Mapping[str, Any] | None = None
-    _ends_with_connection = False
-
-    async def send(self, message: Any) -> None:  # noqa: ANN401 - as the base class
-        """Take the answer's parts; an answer in one piece is written at once.
-
-        Raises: ClientGone if nobody is there for the next piece.
-        """
-        if self._start is None and not self.response_started:
-            self._start = message
-            return
-        start, self._start = self._start, None
-        if start is not None and not message.get("more_body"):
-            await self._send_whole(start, message.get("body", b""))
-            return
-        if start is not None:
-            self._delimit(start)
-            await super().send(cast("Any", start))
-        elif self._ends_with_connection and not message.get("more_body"):
-            self.expected_content_length = len(message.get("body", b""))
-        await super().send(message)
-        if self.disconnected:
-            raise ClientGone
-        self.on_piece()
-
-    def _delimit(self, start: Mapping[str, Any]) -> None:
-        """HTTP/1.0 knows no chunks: an answer of unknown length ends with its connection."""
-        is_known = any(name == b"content-length" for name, _ in start["headers"])
-        if self.scope["http_version"] == "1.0" and not is_known:
-            self._ends_with_connection = True
-            self.chunked_encoding = False
-            self.expected_content_length = sys.maxsize
-
-    async def _send_whole(self, start: Mapping[str, Any], body: bytes) -> None:
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
-        self.response_started = True
-        self.transport.write(self._head(start, len(body)) + (body if self._has_body else b""))
-        self.response_complete = True
-        self.message_event.set()
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
-
-    @property
-    def _has_body(self) -> bool:
-        return self.scope["method"] != "HEAD"
-
-    def _head(self, start: Mapping[str, Any], length: int) -> bytes:
-        """The head of the answer. Bug: a header that would break out of its line."""
-        parts = [STATUS_LINE[start["status"]]]
-        lines = 3
-        for name, value in (*self.default_headers, *start["headers"]):
-            if name == b"content-length":
-                continue
-            if name == b"connection" and value == b"close":
-                self.keep_alive = False
-                continue
-            parts += (name, b": ", value, b"\r\n")
-            lines += 1
-        if not self.keep_alive:
-            parts.append(b"connection: close\r\n")
-            lines += 1
-        parts.append(b"content-length: %d\r\n\r\n" % length)
-        head = b"".join(parts)
-        assert head.count(b"\n") == head.count(b"\r") == lines, "a header holds a line end"
-        return head
-
-
 class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
+    api: ClassVar[Application]
     limits: ClassVar[Settings]
     peers: ClassVar[Peers]
     open_by_address: ClassVar[Counter[str]]
@@ -145,6 +75,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refused: Refused | None = None
         self._discarded = 0
         self._stuck: tuple[float, int] | None = None
+        self._unsent: tuple[Request, Answer | Refused] | None = None
         self._idle_at = self._heard_at = self._began_at = clock.monotonic()
         limits = self.limits
         shortest = min(limits.silent_seconds, limits.request_seconds, limits.answer_seconds)
@@ -201,20 +132,17 @@ class LimitedProtocol(HttpToolsProtocol):
         """A new request: count anew."""
         if self._refused is not None:
             return
-        super().on_message_begin()
-        cast("dict[str, Any]", self.scope)[CONNECTION] = self
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._stage = HEAD
         self._has_begun = True
         self._began_at = self._heard_at
-        self._unfinished = self._header_bytes = self._header_count = self._url_bytes = 0
-        self._hosts = 0
-        self._host = self._coding = b""
+        self._unfinished = self._header_bytes = 0
 
     def on_url(self, url: bytes) -> None:
-        """Count the address; what is beyond the limit is not kept."""
-        self._url_bytes += len(url)
-        if self._url_bytes <= self.limits.max_url_bytes:
-            self.url += url
+        """Keep the address; far beyond the limit the connection is refused."""
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count the header fields; what is beyond the limit is not kept. Trailers are refused."""
@@ -223,104 +151,108 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._stage != HEAD:
             self._refuse(faults.InvalidHeader())
             return
-        self._header_count += 1
         self._header_bytes += len(name) + len(value) + 4
-        if self._header_count > self.limits.max_headers:
-            return
-        name = name.lower()
-        if name == b"host":
-            self._hosts += 1
-            self._host = value
-        elif name == b"transfer-encoding":
-            self._coding = value
-        elif name == b"expect":
-            self.expect_100_continue = value.lower() == b"100-continue"
-        self.headers.append((name, value))
+        if len(self.headers) <= self.limits.max_headers:
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The request goes to the application, unless it is too large or is none of ours."""
         if self._refused is not None:
             return
         version = self.parser.get_http_version()
-        refused = self._too_large() or self._malformed(version)
+        fields = dict(self.headers)
+        refused = self._too_large() or self._malformed(version, fields)
         if refused is not None:
             self._refuse(refused)
             return
         self._stage = BODY
         self._owed += 1
-        self._describe(version)
-        self._open_exchange(keep_alive=version != "1.0" and self.parser.should_keep_alive())
-
-    def _headers_too_large(self) -> Refused:
-        return faults.HeadersTooLarge(limit=self.limits.max_header_bytes)
-
-    def _too_large(self) -> Refused | None:
-        limits = self.limits
-        if self._header_count > limits.max_headers or self._header_bytes > limits.max_header_bytes:
-            return self._headers_too_large()
-        if self._url_bytes > limits.max_url_bytes:
-            return faults.UriTooLong(limit=limits.max_url_bytes)
-        return None
-
-    def _malformed(self, version: str) -> Refused | None:
-        """What the parser takes and we do not: no or a foreign host, other targets, upgrades."""
-        is_fit = (
-            version in VERSIONS
-            and self.url.startswith(b"/")
-            and b"#" not in self.url
-            and (self._hosts == 1 or (self._hosts == 0 and version == "1.0"))
-            and (not self._coding or (self._coding.lower() == b"chunked" and version == "1.1"))
-            and not self.parser.should_upgrade()
-            and self._is_our_host()
-        )
-        return None if is_fit else faults.InvalidHeader()
-
-    def _is_our_host(self) -> bool:
-        hosts = self.limits.hosts
-        if not hosts:
-            return True
-        name = self._host.decode("latin-1").lower()
-        return name in hosts or name.rpartition(":")[0] in hosts
-
-    def _describe(self, version: str) -> None:
-        """Fill in what the application is told of the request."""
-        scope = self.scope
+        self.expect_100_continue = fields.get(b"expect", b"").lower() == b"100-continue"
+        keep_alive = version != "1.0" and self.parser.should_keep_alive()
         raw_path, _, query = self.url.partition(b"?")
         path = raw_path.decode("ascii")
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["http_version"] = version
-        scope["raw_path"] = raw_path
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["query_string"] = query
-
-    def _open_exchange(self, *, keep_alive: bool) -> None:
-        self.cycle = Exchange(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=keep_alive,
-            on_response=self.on_response_complete,
-        )
-        self.cycle.on_piece = self.on_piece
+        path = unquote(path) if "%" in path else path
+        method = self.parser.get_method().decode("ascii")
+        if path.startswith("/api/"):
+            request = Request(method, raw_path, query, self.headers, self)
+            request.keep_alive, request.is_old = keep_alive, version == "1.0"
+            self.api.look(request)
+            self.cycle = cast("Any", request)
+        else:
+            self.cycle = open_exchange(
+                self, (version, method, path, raw_path, query), keep_alive=keep_alive
+            )
+            self.cycle.on_piece = self.on_piece
         if self._owed == 1:
             self._start_asgi_task(self.cycle, self.app)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
+    def _headers_too_large(self) -> Refused:
+        return faults.HeadersTooLarge(limit=self.limits.max_header_bytes)
+
+    def _too_large(self) -> Refused | None:
+        limits = self.limits
+        if len(self.headers) > limits.max_headers or self._header_bytes > limits.max_header_bytes:
+            return self._headers_too_large()
+        if len(self.url) > limits.max_url_bytes:
+            return faults.UriTooLong(limit=limits.max_url_bytes)
+        return None
+
+    def _malformed(self, version: str, fields: dict[bytes, bytes]) -> Refused | None:
+        """What the parser takes and we do not: no or a foreign host, other targets, upgrades."""
+        host, coding = fields.get(b"host"), fields.get(b"transfer-encoding")
+        is_doubled = len(fields) != len(self.headers) and (
+            sum(name == b"host" for name, _ in self.headers) > 1
+        )
+        is_fit = (
+            version in VERSIONS
+            and self.url.startswith(b"/")
+            and b"#" not in self.url
+            and not is_doubled
+            and (host is not None or version == "1.0")
+            and (not coding or (coding.lower() == b"chunked" and version == "1.1"))
+            and not self.parser.should_upgrade()
+            and self._is_our_host(host or b"")
+        )
+        return None if is_fit else faults.InvalidHeader()
+
+    def _is_our_host(self, host: bytes) -> bool:
+        hosts = self.limits.hosts
+        if not hosts:
+            return True
+        name = host.decode("latin-1").lower()
+        return name in hosts or name.rpartition(":")[0] in hosts
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:  # noqa: ANN401 - as the base class
+        """It is the turn of this request: one of the API goes there as soon as it is whole."""
+        if not isinstance(cycle, Request):
+            super()._start_asgi_task(cycle, app)
+            return
+        cycle.is_due = True
+        if self.expect_100_continue and cycle.more_body and cycle.refused is None:
+            self.transport.write(CONTINUE)
+        self._hand_over(cycle)
+
+    def _hand_over(self, request: Request) -> None:
+        if request.is_due and (request.refused is not None or not request.more_body):
+            request.is_due = False
+            self.api.serve(request)
+
     def on_body(self, body: bytes) -> None:
         """Keep it for the application; after the answer it is thrown away."""
         if self._refused is not None:
             return
-        cycle = self.cycle
+        cycle: Any = self.cycle
         if cycle.response_complete:
             self._throw_away(len(body))
+            return
+        if isinstance(cycle, Request):
+            cycle.received += body
+            if len(cycle.received) > cycle.limit and cycle.refused is None:
+                cycle.refused = faults.BodyTooLarge(limit=cycle.limit)
+                self._hand_over(cycle)
             return
         cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
@@ -332,11 +264,15 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._refused is not None:
             return
         self._stage = IDLE
-        cycle = self.cycle
+        cycle: Any = self.cycle
         if cycle.response_complete:
             self._idle_at = self._heard_at
+            return
+        cycle.more_body = False
+        if isinstance(cycle, Request):
+            cycle.body = bytes(cycle.received)
+            self._hand_over(cycle)
         else:
-            cycle.more_body = False
             cycle.message_event.set()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio's own contract
@@ -352,12 +288,57 @@ class LimitedProtocol(HttpToolsProtocol):
         """The client has read what came before: it is not stuck."""
         self._answers += 1
 
+    def spawn(self, work: Coroutine[object, object, ResultT]) -> "asyncio.Task[ResultT]":
+        """Do this on a task, which a drain of the server cancels at its end."""
+        task = self.loop.create_task(work)
+        self.tasks.add(cast("Any", task))
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    def answer(self, request: Request, outcome: Outcome) -> None:
+        """Send a request's answer, after those that the client has not taken yet."""
+        if request.disconnected or self.transport.is_closing():
+            return
+        if isinstance(outcome, Streamed):
+            _ = self.spawn(send_pieces(self, request, outcome))
+            return
+        if self.flow.write_paused:
+            self._unsent = (request, outcome)
+            return
+        whole = b""
+        try:
+            whole = render(request, outcome, self.server_state.default_headers)
+        finally:
+            if not whole:  # a bug of ours: the client is not left to wait for ever
+                self.transport.abort()
+        request.response_started = True
+        self.complete(request, whole)
+
+    def complete(self, request: Request, last: bytes) -> None:
+        """Send the last of an answer, and go on to what comes next on this connection."""
+        request.response_complete = True
+        self.transport.write(last)
+        if not request.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def resume_writing(self) -> None:
+        """The client takes its answers again."""
+        super().resume_writing()
+        unsent, self._unsent = self._unsent, None
+        if unsent is not None:
+            self.answer(*unsent)
+
     def on_response_complete(self) -> None:
         """Go on to the next request, or to the refusal that had to wait for this answer."""
         self._owed -= 1
         self._answers += 1
         self._idle_at = clock.monotonic()
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self.loop.call_soon(self._start_asgi_task, *self.pipeline.pop())
         if self._refused is not None and self._owed == 0:
             self._answer_refusal()
 
@@ -406,7 +387,6 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _end(self) -> None:
         """Say that no more comes, and read on for a moment: closing at once could reset it."""
-        self._unset_keepalive_if_required()
         self._watch.cancel()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -460,9 +440,10 @@ class LimitedProtocol(HttpToolsProtocol):
         return self._stuck is not None and now - self._stuck[0] > self.limits.answer_seconds
 
 
-def make_protocol(settings: Settings) -> type[LimitedProtocol]:
+def make_protocol(api: Application, settings: Settings) -> type[LimitedProtocol]:
     """The protocol class of one server, with its own limits and counts."""
     members = {
+        "api": api,
         "limits": settings,
         "peers": Peers(settings.trusted_proxies),
         "open_by_address": Counter(),
@@ -483,11 +464,14 @@ def listen(host: str, port: int) -> socket.socket:
     return made
 
 
-def make_server(app: App, settings: Settings) -> uvicorn.Server:
-    """The server of one process; it ends by itself on SIGTERM, after a bounded drain."""
+def make_server(api: Application, app: App, settings: Settings) -> uvicorn.Server:
+    """The server of one process; it ends by itself on SIGTERM, after a bounded drain.
+
+    `app` serves what lies outside /api/.
+    """
     config = uvicorn.Config(
         app=app,
-        http=make_protocol(settings),
+        http=make_protocol(api, settings),
         loop="none",
         ws="none",
         lifespan="off",
@@ -497,7 +481,6 @@ def make_server(app: App, settings: Settings) -> uvicorn.Server:
         log_level="error",
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=max(1, int(settings.silent_seconds)),
         timeout_graceful_shutdown=int(settings.drain_seconds),
         backlog=BACKLOG,
     )

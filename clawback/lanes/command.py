@@ -33,7 +33,7 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
     `claims_of` for all claims of these payments; `facts_of` for the facts about these objects;
     `spent` for what these actors claimed back since these times; `keys` for rows kept under these
     routes and names; `webhooks` for the book's endpoints, and `deliveries` for these, by endpoint
-    and number of the event.
+    and number of the event; `payouts` for those of these references.
     """
 
     payments: tuple[PaymentId, ...] = ()
@@ -49,6 +49,7 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: tuple[tuple[str, int], ...] = ()
     evidence_of: tuple[ClaimId, ...] = ()
     reviews_of: tuple[ClaimId, ...] = ()
+    payouts: tuple[str, ...] = ()
 
 
 def wanted_rows(reads: Sequence[tuple[BookId, Reads]]) -> dict[str, object]:

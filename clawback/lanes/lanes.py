@@ -70,24 +70,24 @@ class Lanes:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def submit(
+    def submit(
         self,
         book: BookRef,
         command: Command,
         render: Callable[[ResponseT], Answer] | None,
         key: IdempotencyKey | None = None,
-    ) -> Outcome:
-        """Decide a command in its book's order; returns after its commit, or its refusal.
+    ) -> "asyncio.Future[Outcome]":
+        """Decide a command in its book's order; done after its commit, or its refusal.
 
         Refuses: Unavailable while draining, Overloaded when the queue has no room.
         """
-        if not self._is_open:
-            return Unavailable()
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         lane = self._lanes[book.shard % len(self._lanes)]
-        if not lane.put(Work(book, command, render, key, future)):
-            return Overloaded()
-        return await future
+        if not self._is_open:
+            future.set_result(Unavailable())
+        elif not lane.put(Work(book, command, render, key, future)):
+            future.set_result(Overloaded())
+        return future
 
     def post(self, book: BookRef, command: Command) -> bool:
         """Queue a command that nobody waits for; False if there is no room."""

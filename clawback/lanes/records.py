@@ -5,7 +5,7 @@ one JSON object without a mapping. Amounts are ints in minor units: `_minor` in 
 local currency, `_usd_e4` in 1/10,000 USD. Only `lanes/sql` writes these tables.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 
 import msgspec
 
@@ -13,6 +13,7 @@ from clawback.currencies import Currency
 from clawback.ids import BookId, ClaimId, PaymentId, ShopId
 from clawback.lanes.endpoints import EndpointChanges, Loaded
 from clawback.lanes.evidence import EvidenceChanges, EvidenceLoaded
+from clawback.lanes.payouts import Payout
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -36,6 +37,10 @@ class Book(Record, frozen=True, kw_only=True):
     credit_line_usd_e4: int
     dispute_fee_usd_e4: int
     fees: dict[str, tuple[int, int]]
+    settle_calendar: str | None = None
+    settle_days: int | None = None
+    settle_off_days: tuple[date, ...] | None = None
+    settle_calendar_version: str | None = None
 
 
 class Head(Record, frozen=True, kw_only=True):
@@ -101,6 +106,10 @@ class PaymentDetails(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     simulate: str | None = None
     settle_hours: int = 48
+    settle_days: int | None = None
+    """Business days until it settles; None: hours."""
+    settle_calendar: str | None = None
+    """Which calendar its dates were computed by, with the version of its data."""
 
 
 class Payment(Record, frozen=True, kw_only=True):
@@ -370,6 +379,7 @@ class Rows(msgspec.Struct, frozen=True):
     spent: tuple[Spent, ...] | None = None
     webhooks: Loaded | None = None
     evidence: EvidenceLoaded | None = None
+    payouts: tuple[Payout, ...] | None = None
 
 
 class Changes(msgspec.Struct, frozen=True, gc=False):
@@ -393,3 +403,4 @@ class Changes(msgspec.Struct, frozen=True, gc=False):
     facts: list[Fact] = []
     webhooks: EndpointChanges = msgspec.field(default_factory=EndpointChanges)
     evidence: EvidenceChanges = msgspec.field(default_factory=EvidenceChanges)
+    payouts: list[Payout] = []

@@ -14,10 +14,12 @@ import msgspec
 
 from clawback import clock
 from clawback.currencies import USD
-from clawback.ids import BookId, ClaimId, PaymentId, base36
+from clawback.ids import ClaimId, PaymentId
 from clawback.lanes.command import AccountName, NotLoaded, Reads
 from clawback.lanes.endpoints import BookEndpoints, Endpoint, EndpointDraft
 from clawback.lanes.evidence import BookEvidence, EvidenceDraft
+from clawback.lanes.naming import entry_id
+from clawback.lanes.payouts import BookPayouts, Payout
 from clawback.lanes.records import (
     Attempt,
     Book,
@@ -99,6 +101,11 @@ class BookState:
         """The evidence on the book's claims; made for those batches only that look at it."""
         return BookEvidence()
 
+    @cached_property
+    def payouts(self) -> BookPayouts:
+        """The book's payouts; made for those batches only that look at them."""
+        return BookPayouts()
+
     def take(self, reads: Reads) -> None:
         """Note what a load was asked for: what it did not return is absent, not unknown."""
         for payment_id in reads.payments:
@@ -168,6 +175,7 @@ class Draft:
         self.postings: list[Posting] = []
         self.notices: list[Notice] = []
         self.keys: dict[tuple[str, str], KeyRow] = {}
+        self.payouts: list[Payout] = []
         self._spent: dict[tuple[str, datetime], int] = {}
 
     # Reading.
@@ -289,6 +297,10 @@ class Draft:
             raise NotLoaded(Reads(keys=(place,)))
         return self._state.keys[place]
 
+    def payout(self, reference: str) -> Payout | None:
+        """The payout that was recorded under this reference, or None."""
+        return self._state.payouts.find(reference)
+
     def balance(self, account: str, currency: str = USD) -> int:
         """The account's balance, credit positive, in minor units (USD in 1/10,000)."""
         return self._account(currency, account)[0]
@@ -353,7 +365,7 @@ class Draft:
         fields = proof.EntryFields(
             book_id=self.book.book_id,
             height=height,
-            entry_id=f"ent_{base36(height, max(4, _width(height))).lower()}{self.book.book_id[3:]}",
+            entry_id=entry_id(height, self.book.book_id),
             type=recipe.type,
             cause=cause,
             payment_id=payment_id,
@@ -463,6 +475,8 @@ class Draft:
             state.webhooks.merge(self.webhooks)
         if "evidence" in vars(self):
             state.evidence.merge(self.evidence)
+        if self.payouts:
+            state.payouts.merge(self.payouts)
 
 
 def queue_place(claim: Claim) -> QueuePlace:
@@ -471,17 +485,3 @@ def queue_place(claim: Claim) -> QueuePlace:
     deadline = min((at for at in given if at is not None), default=None)
     at = 0 if deadline is None else clock.milliseconds(deadline)
     return (deadline is None, at, claim.created_at, claim.claim_id)
-
-
-def _width(number: int) -> int:
-    """Base-36 characters that the number needs."""
-    width = 1
-    while number >= 36:  # noqa: PLR2004 - the base
-        number //= 36
-        width += 1
-    return width
-
-
-def event_id(at: datetime, number: int, book_id: BookId) -> str:
-    """The name of a book's event: time, number in the book, and the book's own tail."""
-    return f"evt_{base36(clock.milliseconds(at), 8)}{base36(number, 8)}{book_id[3:]}".lower()

@@ -13,7 +13,7 @@ import msgspec
 
 from clawback.db import pool, queries
 from clawback.ids import BookId
-from clawback.lanes import endpoints, evidence
+from clawback.lanes import endpoints, evidence, payouts
 from clawback.lanes.command import Reads, wanted_rows
 from clawback.lanes.failures import GONE, CommitUnknown, Lost, Retry, told_apart
 from clawback.lanes.records import Changes, Record, Rows
@@ -21,7 +21,7 @@ from clawback.lanes.records import Changes, Record, Rows
 SQL: Final = queries.load(__package__, "sql/batch.sql")
 _ROWS: Final = msgspec.json.Decoder(Rows)
 _WRITTEN: Final = [
-    name for name in Changes.__struct_fields__ if name not in {"webhooks", "evidence"}
+    name for name in Changes.__struct_fields__ if name not in {"webhooks", "evidence", "payouts"}
 ]
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -84,8 +84,9 @@ class Store:
             )
             webhooks = await endpoints.load(self._held(), shard, reads)
             exhibits = await evidence.load(self._held(), shard, reads)
+            paid = await payouts.load(self._held(), shard, reads)
         rows = _ROWS.decode(row["rows"])
-        return msgspec.structs.replace(rows, webhooks=webhooks, evidence=exhibits)
+        return msgspec.structs.replace(rows, webhooks=webhooks, evidence=exhibits, payouts=paid)
 
     async def apply(self, shard: int, marker: str | None, at: datetime, changes: Changes) -> None:
         """Write everything in one call, with the batch's marker in its first.
@@ -104,6 +105,7 @@ class Store:
             )
             await endpoints.write(self._held(), shard, changes.webhooks)
             await evidence.write(self._held(), shard, changes.evidence)
+            await payouts.write(self._held(), shard, changes.payouts)
 
     async def commit(self) -> None:
         """Commit. Raises: CommitUnknown if no clear answer came, Retry on ROLLBACK, Lost."""

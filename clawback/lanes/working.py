@@ -13,6 +13,7 @@ from clawback import clock
 from clawback.ids import BookId, ClaimId, PaymentId
 from clawback.lanes.command import Decide, Reads
 from clawback.lanes.endpoints import Endpoint
+from clawback.lanes.naming import event_id
 from clawback.lanes.records import (
     Account,
     Attempt,
@@ -24,7 +25,7 @@ from clawback.lanes.records import (
     PaymentAmounts,
     Rows,
 )
-from clawback.lanes.state import BookState, Notice, event_id, queue_place
+from clawback.lanes.state import BookState, Notice, queue_place
 
 RenderObject = Callable[..., bytes]
 
@@ -104,6 +105,8 @@ class WorkingSet:
             kept = self.books[book_id].evidence
             kept.fill(rows.evidence.evidence, book_id, read.evidence_of)
             kept.fill_reviews(rows.evidence.reviews, book_id, read.reviews_of)
+        if rows.payouts is not None and read.payouts:
+            self.books[book_id].payouts.fill(rows.payouts, book_id, read.payouts)
 
     def _fill_objects(self, rows: Rows) -> None:
         for payment in rows.payments or ():
@@ -169,6 +172,8 @@ class WorkingSet:
                 state.webhooks.take_changes(out.webhooks)
             if "evidence" in vars(state):
                 state.evidence.take_changes(out.evidence)
+            if "payouts" in vars(state):
+                state.payouts.take_changes(out.payouts)
             state.note_stored()
         return out
 
@@ -268,7 +273,7 @@ def _event(notice: Notice, state: BookState, render: Mapping[type, RenderObject]
         data=_EventData(
             object=msgspec.Raw(render[type(subject)](subject, state)),
             previous_status=notice.from_status,
-            version=notice.version,
+            version=None if isinstance(subject, Endpoint) else subject.version,
         ),
     )
     return Event(

@@ -20,6 +20,7 @@ from clawback.lanes.state import Draft
 from clawback.ledger import accounts as a
 from clawback.ledger import entries
 from clawback.money import rounded_ratio
+from clawback.payments import settling
 from clawback.providers.rails import Arrival, Rule, Window
 
 replace = msgspec.structs.replace
@@ -86,13 +87,21 @@ def decide_create_payment(draft: Draft, command: Command, now: datetime) -> Refu
         method=command.method,
         country=command.country,
         merchant_order_id=command.merchant_order_id,
-        details=msgspec.Raw(
-            _ENCODER.encode(replace(command.details, settle_hours=draft.book.settle_hours))
+        details=_encoded(
+            replace(
+                command.details,
+                settle_hours=draft.book.settle_hours,
+                settle_days=draft.book.settle_days,
+            )
         ),
     )
     draft.put_payment(payment)
     draft.tell("payment.created", payment, actor=command.actor)
     return Decided(response=payment, object_id=payment.payment_id, is_answered=False)
+
+
+def _encoded(details: PaymentDetails) -> msgspec.Raw:
+    return msgspec.Raw(_ENCODER.encode(details))
 
 
 class RecordCharge(Command, frozen=True, kw_only=True):
@@ -237,7 +246,8 @@ def _capture(draft: Draft, told: Payment, command: RecordCharge, now: datetime) 
         f"{told.payment_id}:capture",
         payment_id=told.payment_id,
     )
-    hours = msgspec.json.decode(told.details, type=PaymentDetails).settle_hours
+    details = msgspec.json.decode(told.details, type=PaymentDetails)
+    dates = settling.plan(book, details, now)
     window = command.window_days
     told = replace(
         told,
@@ -249,8 +259,9 @@ def _capture(draft: Draft, told: Payment, command: RecordCharge, now: datetime) 
         completed_at=now,
         failure_code=None,
         failure_message=None,
-        settle_at=now + timedelta(hours=hours),
-        reserve_release_at=now + timedelta(days=book.reserve_days) if held_e4 else None,
+        settle_at=dates.settle_at,
+        reserve_release_at=dates.reserve_release_at if held_e4 else None,
+        details=_encoded(replace(details, settle_calendar=dates.calendar)),
         refund_deadline_at=None if window is None else now + timedelta(days=window),
     )
     told = draft.put_payment(replace(told, due_at=next_due(told)))

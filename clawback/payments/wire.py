@@ -119,7 +119,7 @@ def show(payment: Payment, mode: str) -> PaymentWire:
         fees=Fees(platform=fee, provider=0, network=0, total=fee),
         settlement=Settlement(
             type="delayed",
-            delay=f"{details.settle_hours}h",
+            delay=_delay(details),
             status="settled" if payment.settled_at is not None else "pending",
             at=clock.maybe_wire_time(payment.settled_at or payment.settle_at),
         ),
@@ -138,6 +138,13 @@ def show(payment: Payment, mode: str) -> PaymentWire:
         shop_id=payment.shop_id,
         mode=mode,
     )
+
+
+def _delay(details: PaymentDetails) -> str:
+    """In hours, or in business days: 48h, 2bd."""
+    if details.settle_days is None:
+        return f"{details.settle_hours}h"
+    return f"{details.settle_days}bd"
 
 
 def render_payment(payment: Payment, mode: str) -> bytes:

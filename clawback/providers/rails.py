@@ -8,7 +8,7 @@ outside its list stops the start. "unknown" is a value of its own and never read
 import tomllib
 from collections.abc import Iterable
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -16,6 +16,7 @@ import msgspec
 
 ANY: Final = "any"
 _FILE: Final = Path(__file__).with_name("rails.toml")
+_KEPT: Final = 1_024
 
 Stated = Literal["yes", "no", "unknown"]
 Days = Annotated[int, msgspec.Meta(ge=0, le=1000)]
@@ -162,6 +163,7 @@ def load_rails() -> Rails:
     return read_rails(_FILE.read_text(encoding="utf-8"))
 
 
+@lru_cache(_KEPT)
 def rule_for(provider: str, rail: str, country: str, product: str = ANY) -> Rule | None:
     """The most exact rule of this release's table, or None."""
     return load_rails().rule_for(provider, rail, country, product)

@@ -1,5 +1,6 @@
 """Buckets: who is served first, where money goes back to, and how debt is paid down."""
 
+from clawback.balances.model import PayoutOutcome, RecordPayout
 from clawback.claims.ending import CancelRefund
 from clawback.payments.model import SettleDue
 from tests.model_checks import check
@@ -93,4 +94,67 @@ def test_more_waiting_claims_than_one_commit_serves() -> None:
     world.later(hours=48)
     world.accepted(SettleDue(payment_id=source.payment_id))
     assert world.state.head.waiting == 0
+    check(world)
+
+
+def paid_out(world: World, amount_e4: int, reference: str = "bank-1") -> PayoutOutcome:
+    """What comes of recording a payout."""
+    command = RecordPayout(
+        reference=reference, amount_usd_e4=amount_e4, note=None, actor="user:ana"
+    )
+    outcome = world.accepted(command).response
+    assert isinstance(outcome, PayoutOutcome)
+    return outcome
+
+
+def with_available() -> World:
+    """A book of 50 USD that settled."""
+    world = World()
+    payment = world.pay()
+    world.later(hours=48)
+    world.settle(payment)
+    return world
+
+
+def test_a_payout_takes_from_available_only_and_once_for_each_reference() -> None:
+    world = with_available()
+    first = paid_out(world, 120_000)
+    assert (first.is_new, first.held_by, first.left_usd_e4) == (True, None, 380_000)
+    assert (world.balance("available"), world.balance("paid_out")) == (380_000, 120_000)
+    entries = len(world.entries)
+    again = paid_out(world, 120_000)
+    assert (again.payout, again.is_new, again.held_by) == (first.payout, False, None)
+    other = paid_out(world, 120_001)
+    assert (other.payout, other.is_new, other.held_by) == (first.payout, False, "another_amount")
+    more = paid_out(world, 380_001, "bank-2")
+    assert (more.payout, more.held_by, more.left_usd_e4) == (None, "available", 380_000)
+    assert len(world.entries) == entries
+    assert paid_out(world, 380_000, "bank-2").is_new
+    assert world.balance("available") == 0
+    check(world)
+
+
+def test_nothing_is_paid_out_past_a_claim_that_waits() -> None:
+    world = with_available()
+    waiting = world.opened(world.pay(fee=(1_000_000, 0)))
+    assert waiting.missing_usd_e4 == 0, "it took what was available"
+    world.opened(world.pay(fee=(1_000_000, 0)))
+    assert world.state.head.waiting == 1
+    assert paid_out(world, 1).held_by == "claims_waiting"
+    check(world)
+
+
+def test_nothing_is_paid_out_past_debt() -> None:
+    world = World()
+    world.pay(usd_e4=10_000, local_minor=1_722, fee=(0, 30_000))
+    assert world.balance("debt") == -20_000
+    assert paid_out(world, 1).held_by == "debt"
+    check(world)
+
+
+def test_money_that_was_paid_out_is_not_frozen_again() -> None:
+    world = with_available()
+    assert paid_out(world, 500_000).is_new
+    claim = world.opened(world.payments[0])
+    assert (claim.frozen_usd_e4, claim.missing_usd_e4) == (0, 500_000)
     check(world)

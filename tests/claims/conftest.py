@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.databases import Database
+from tests.support.registry import Registry
 from tests.support.trees import Tree
 
 
@@ -22,4 +23,11 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
 def rows(tree: Tree) -> Iterator[Database]:
     """Its database, looked at beside the product."""
     with Database(str(tree.dev["databaseUrl"])) as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
+def registry(tree: Tree) -> Iterator[Registry]:
+    """Makes merchants of it."""
+    with Registry(tree) as found:
         yield found

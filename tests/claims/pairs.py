@@ -46,40 +46,45 @@ _STANDS: Final = {
 }
 
 
-def _forced(refund: str, turn: str) -> Pair:
+def _forced(refund: str, turn: str, whole: int) -> Pair:
     """A chargeback or MED over the whole payment."""
     is_unsent = refund in UNSENT
     end = "canceled superseded_by_dispute" if is_unsent else _STANDS[refund]
     later = end if is_unsent else "released refunded"
     case = {"opened": "pending", "won": "rejected won", "lost": "released lost"}[turn]
     is_gone = turn != "won"
-    taken = (WHOLE if is_gone else 0) + (0 if is_unsent else PART)
+    taken = (whole if is_gone else 0) + (0 if is_unsent else PART)
     return Pair(
         refund=end,
         case=case,
-        remaining=max(0, WHOLE - taken),
-        charged_back=WHOLE if turn == "lost" else 0,
+        remaining=max(0, whole - taken),
+        charged_back=whole if turn == "lost" else 0,
         loss=turn == "lost" and not is_unsent,
         later=later,
     )
 
 
-def _inquiry(refund: str, turn: str) -> Pair | None:
+def _inquiry(refund: str, turn: str, whole: int) -> Pair | None:
     """An inquiry over the refund's amount: it freezes, counts nowhere, and pays nothing."""
     if turn == "lost":
         return None
     return Pair(
         refund=_STANDS[refund],
         case="pending" if turn == "opened" else "rejected won",
-        remaining=WHOLE - PART,
+        remaining=whole - PART,
         charged_back=0,
         loss=False,
         later="released refunded",
     )
 
 
+def pair(refund: str, kind: str, turn: str, whole: int) -> Pair | None:
+    """A cell of the table, for a payment of so many minor units. None: there is no such turn."""
+    return (_inquiry if kind == "inquiry" else _forced)(refund, turn, whole)
+
+
 PAIRS: Final[dict[tuple[str, str, str], Pair | None]] = {
-    (refund, kind, turn): _inquiry(refund, turn) if kind == "inquiry" else _forced(refund, turn)
+    (refund, kind, turn): pair(refund, kind, turn, WHOLE)
     for refund in REFUNDS
     for kind in CASES
     for turn in TURNS

@@ -33,7 +33,7 @@ HEAD: Final = """# The command line
 """
 ON_THE_API: Final = (
     "payments", "refunds", "claims", "balance", "events", "webhooks", "listen", "trigger",
-    "clock", "faults",
+    "clock", "faults", "ledger", "statement", "proof",
 )  # fmt: skip
 
 

@@ -22,6 +22,8 @@ READING = (
     ("balance", "--live"),
 )
 ADMIN = (
+    ("acts", "list"),
+    ("claims", "reviews"),
     ("merchants", "list"),
     ("books", "show", "MCH-NORTE"),
     ("books", "show", "MCH-NORTE", "--live"),
@@ -159,6 +161,11 @@ def test_secrets_of_a_provider_go_in_from_files_and_never_come_out(
     assert key.read_text() != before
     assert len(key.read_text().splitlines()) == 1
     assert run(tree, "providers", "list")["data"][0]["account"] == "second"
+    acts = run(tree, "acts", "list", "--object", "sandbox/second")["data"]
+    assert [(one["action"], one["merchant"]) for one in acts] == [("provider_created", None)]
+    assert run(tree, "acts", "list", "--object", "seal")["data"][0]["action"] == (
+        "sealing_key_rotated"
+    )
     assert "mode" in refused("providers", "create", "sandbox", "second", *given, "--live")
     calls.chmod(0o644)
     assert "chmod 600" in refused("providers", "create", "sandbox", "third", *given)

@@ -120,6 +120,18 @@ def test_the_guide_to_the_sandbox_works_as_typed(tree: Tree) -> None:
     assert "clean: the books balance" in said
 
 
+def test_the_guide_to_the_dashboard_works_as_typed(tree: Tree) -> None:
+    home = tree.data.parent
+    put_command(home)
+    found = 'export PATH="$PWD/.venv/bin:$PATH"\n'
+    made = 'clawback merchants create MCH-ACME "Acme Stores"\n'
+    typed = "\n".join(blocks("docs/guides/dashboard.md", "bash"))
+    said = shell(found + made + typed, home)
+    assert f"{tree.dev['url']}/dashboard/enter/" in said
+    assert "MCH-ACME test owner" in said
+    assert "MCH-ACME live operator" in said
+
+
 def test_the_reference_is_that_of_the_commands() -> None:
     written = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
     assert written == reference.page(), "run: python -m tests.cli.reference > docs/reference/cli.md"

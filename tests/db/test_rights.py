@@ -13,7 +13,8 @@ from tests.support import books
 from tests.support.books import open_book, open_lanes, proved
 
 LEDGER = ("entries", "postings", "accounts", "heads", "claims", "payments", "events", "facts",
-          "attempts", "idempotency_keys", "markers")  # fmt: skip
+          "attempts", "idempotency_keys", "markers", "evidence", "reviews", "acts",
+          "files")  # fmt: skip
 FORBIDDEN = (
     "UPDATE {} SET shard = shard",
     "DELETE FROM {}",
@@ -79,11 +80,11 @@ async def test_the_runtime_role_writes_by_the_functions_only(filled: str) -> Non
     await proved(filled)
 
 
-async def test_entries_and_postings_refuse_their_owner_too(filled: str) -> None:
+async def test_entries_postings_and_acts_refuse_their_owner_too(filled: str) -> None:
     owner = await asyncpg.connect(filled)
     try:
-        for table in ("entries", "postings"):
-            for form in ("UPDATE {} SET height = height", "DELETE FROM {}", "TRUNCATE {}"):
+        for table in ("entries", "postings", "acts"):
+            for form in ("UPDATE {} SET shard = shard", "DELETE FROM {}", "TRUNCATE {}"):
                 assert await _refused(owner, form.replace("{}", table)), (table, form)
         assert await _refused(owner, "SET session_replication_role = replica")
         # The control: a table without such a trigger takes the same statement.

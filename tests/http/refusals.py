@@ -10,6 +10,7 @@ from typing import Final
 
 from tests.http.asking import Ask, Row, get, pay, post, raw, refund
 from tests.http.claim_refusals import batches, decisions
+from tests.http.ledger_refusals import ledger
 from tests.http.refused_webhooks import webhooks
 
 MXN: Final = {"currency": "MXN"}
@@ -380,13 +381,12 @@ def queries() -> Iterator[Row]:
         ("/payments?limit=0x10", "limit"), ("/payments?limit=1e1", "limit"),
         ("/payments?status=%00", "status"), ("/payments?status=%FF", None),
         ("/payments?status=paid", "status"), ("/payments?country=XX", "country"),
-        ("/claims?status=open", "status"), ("/claims?kind=refund", "kind"),
-        ("/claims?pendingReason=x", "pendingReason"), ("/events?type=claim.", "type"),
+        ("/claims?status=open", "status"), ("/claims?kind=x", "kind"), ("/events?type=x", "type"),
         ("/claims?needsReview=x", "needsReview"), ("/claims?dueBefore=1", "dueBefore"),
-        ("/payments?from=1", "from"), ("/payments?disputed=null", "disputed"),
-        ("/payments?limit=null", "limit"), ("/payments?limit=5.0", "limit"),
-        ("/claims?Limit=1", "Limit"), ("/events?after=evt_none", "after"),
-        ("/events?limit=x", "limit"), ("/payment-methods?country=XX", "country"),
+        ("/claims?pendingReason=x", "pendingReason"), ("/payments?from=1", "from"),
+        ("/payments?disputed=null", "disputed"), ("/payments?limit=null", "limit"),
+        ("/payments?limit=5.", "limit"), ("/claims?Limit=1", "Limit"), ("/events?limit=x", "limit"),
+        ("/events?after=evt_none", "after"), ("/payment-methods?country=XX", "country"),
         ("/payment-methods?channel=NOPE", "channel"), ("/ping?x=1", "x"), ("/me?limit=1", "limit"),
         ("/payments/{spei}?expand=x", "expand"), ("/ledger/entries?limit=x", "limit"),
         ("/ledger/accounts?x=1", "x"), ("/me/balance?currency=USD", "currency"),
@@ -496,5 +496,5 @@ def rates() -> Iterator[Row]:
 TABLE: Final = (
     *amounts(), *guards(), *payment_amounts(), *json_rules(), *fields(), *payment_fields(),
     *simulations(), *states(), *keys(), *headers(), *queries(), *routes(), *transport(),
-    *notices(), *webhooks(), *decisions(), *batches(), *rates(),
+    *notices(), *webhooks(), *decisions(), *batches(), *ledger(), *rates(),
 )  # fmt: skip

@@ -164,6 +164,7 @@ def test_every_answer_carries_the_usual_headers(wire: Wire, keys: Keys) -> None:
     assert reply.headers["x-content-type-options"] == "nosniff"
     assert int(reply.headers["ratelimit-remaining"]) < int(reply.headers["ratelimit-limit"])
     assert "server" not in reply.headers
+    assert reply.headers["date"].endswith("GMT")
     assert reply.headers["request-id"].startswith("req_")
 
 
@@ -186,6 +187,49 @@ def test_pipelined_and_repeated_requests_share_a_connection(wire: Wire, keys: Ke
         while data.count(b'"keyId"') < 3:
             data += connection.recv(65536)
     assert data.count(b"HTTP/1.1 200") == 3
+
+
+def test_many_requests_behind_one_that_waits_are_answered_in_their_order(
+    wire: Wire, keys: Keys
+) -> None:
+    """What is answered at once queues up behind a command that has to ask the database."""
+    usual = ("Host: x", f"Authorization: Bearer {keys['secret']}")
+    command = request(
+        f"POST {REFUND} HTTP/1.1",
+        *usual,
+        "Idempotency-Key: one-that-waits",
+        "Content-Type: application/json",
+        "Content-Length: 12",
+        body=BODY,
+    )
+    count = 400
+    with wire.connect() as connection:
+        connection.sendall(command + request("GET /api/v1/nothing HTTP/1.1", *usual) * count)
+        data = b""
+        while data.count(b'"requestId"') <= count:
+            data += connection.recv(65536)
+    assert data.count(b"HTTP/1.1 404") == count + 1
+    assert data.index(b'"not_found"') < data.index(b'"route_not_found"')
+
+
+def test_who_expects_to_be_told_is_told_to_go_on(wire: Wire, keys: Keys) -> None:
+    """100 Continue before a body that may come, and at once a refusal of one that may not."""
+    headers = (
+        "Host: x",
+        f"Authorization: Bearer {keys['secret']}",
+        "Idempotency-Key: told-to-go-on",
+        "Content-Type: application/json",
+        "Expect: 100-continue",
+    )
+    with wire.connect() as connection:
+        line = f"POST {REFUND} HTTP/1.1"
+        connection.sendall(request(line, *headers, "Content-Length: 12"))
+        assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(BODY[:5])
+        connection.sendall(BODY[5:])
+        assert b'"not_found"' in connection.recv(4096)
+        connection.sendall(request(line, *headers, "Content-Length: 70000"))
+        assert connection.recv(4096).startswith(b"HTTP/1.1 413")
 
 
 def test_a_client_that_goes_away_harms_nobody(wire: Wire, keys: Keys) -> None:

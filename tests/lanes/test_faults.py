@@ -101,7 +101,7 @@ async def test_a_lane_that_is_ended_in_its_commit_acknowledges_nothing(
         paid = await books.take_payment(lanes, book)
         reached = await _cut_in_commit(lanes, monkeypatch)
         wanted: OpenRefund = refund(paid, "10")
-        asked = asyncio.create_task(lanes.submit(book, wanted, shown))
+        asked = asyncio.ensure_future(lanes.submit(book, wanted, shown))
         await reached.wait()
         await lanes.drain(0)
         assert isinstance(await asked, InternalError)

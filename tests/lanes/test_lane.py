@@ -183,7 +183,7 @@ async def test_a_key_stands_for_one_request_with_identical_bytes(database: str) 
         key = IdempotencyKey("/refund", "one", "a" * 64)
         async with held_head(database, book):
             asked = [
-                asyncio.create_task(where.submit(book, refund(paid, "10"), shown, key))
+                asyncio.ensure_future(where.submit(book, refund(paid, "10"), shown, key))
                 for _ in range(20)
                 for where in (lanes, others)
             ]
@@ -247,9 +247,9 @@ async def test_a_caller_that_goes_away_leaves_its_command_and_its_key(database: 
     async with open_lanes(database) as lanes:
         paid = await books.take_payment(lanes, book)
         async with held_head(database, book):
-            first = asyncio.create_task(lanes.submit(book, refund(paid, "1"), shown))
+            first = asyncio.ensure_future(lanes.submit(book, refund(paid, "1"), shown))
             await books.until_somebody_waits(database)
-            asked = asyncio.create_task(lanes.submit(book, refund(paid, "10"), shown, key))
+            asked = asyncio.ensure_future(lanes.submit(book, refund(paid, "10"), shown, key))
             await asyncio.sleep(0.02)
             asked.cancel()
             await asyncio.sleep(0)
@@ -300,7 +300,7 @@ async def test_a_head_row_held_elsewhere_is_unavailable_and_nothing_is_done(data
         before = await books.hashes(database)
         begun = clock.monotonic()
         async with held_head(database, book):
-            asked = asyncio.create_task(lanes.submit(book, refund(paid, "10"), shown))
+            asked = lanes.submit(book, refund(paid, "10"), shown)
             beside = await lanes.submit(neighbour, refund(theirs, "10"), shown)
             assert isinstance(beside, Answer), "another shard goes on"
             assert not asked.done()
@@ -318,11 +318,10 @@ async def test_a_full_queue_refuses_at_once_and_loses_nothing(database: str) -> 
     async with open_lanes(database) as lanes:
         paid = await books.take_payment(lanes, book, 10**9)
         async with held_head(database, book):
-            first = asyncio.create_task(lanes.submit(book, refund(paid, "0.01"), shown))
+            first = lanes.submit(book, refund(paid, "0.01"), shown)
             await asyncio.sleep(0.05)
             queued = [
-                asyncio.create_task(lanes.submit(book, refund(paid, "0.01"), shown))
-                for _ in range(QUEUE_PER_BOOK + 1)
+                lanes.submit(book, refund(paid, "0.01"), shown) for _ in range(QUEUE_PER_BOOK + 1)
             ]
             await asyncio.sleep(0.05)
             assert [one.done() for one in queued] == [False] * QUEUE_PER_BOOK + [True]
@@ -384,7 +383,7 @@ async def test_a_deadlock_is_tried_again_and_nobody_hears_of_it(database: str) -
         rival = await asyncpg.connect(database)
         await rival.execute("BEGIN")
         await rival.execute("SELECT FROM payments WHERE payment_id = $1 FOR UPDATE", paid)
-        asked = asyncio.create_task(lanes.submit(book, refund(paid, "10"), shown))
+        asked = lanes.submit(book, refund(paid, "10"), shown)
         await books.until_somebody_waits(database)
         await rival.execute("SELECT FROM heads FOR UPDATE")
         await rival.execute("COMMIT")
@@ -399,9 +398,7 @@ async def test_draining_finishes_what_is_queued_and_takes_no_more(database: str)
     book = await open_book(database)
     async with open_lanes(database) as lanes:
         paid = await books.take_payment(lanes, book)
-        asked = [
-            asyncio.create_task(lanes.submit(book, refund(paid, "1"), shown)) for _ in range(50)
-        ]
+        asked = [lanes.submit(book, refund(paid, "1"), shown) for _ in range(50)]
         await asyncio.sleep(0)
         await lanes.drain(10)
         answers = await asyncio.gather(*asked)
@@ -416,11 +413,9 @@ async def test_draining_refuses_what_it_cannot_finish(database: str) -> None:
     async with open_lanes(database) as lanes:
         paid = await books.take_payment(lanes, book)
         async with held_head(database, book):
-            asked = [asyncio.create_task(lanes.submit(book, refund(paid, "1"), shown))]
+            asked = [lanes.submit(book, refund(paid, "1"), shown)]
             await asyncio.sleep(0.05)
-            asked += [
-                asyncio.create_task(lanes.submit(book, refund(paid, "1"), shown)) for _ in range(3)
-            ]
+            asked += [lanes.submit(book, refund(paid, "1"), shown) for _ in range(3)]
             await lanes.drain(0.1)
             answers = await asyncio.wait_for(asyncio.gather(*asked), 5)
     assert all(isinstance(one, Unavailable) for one in answers)

@@ -56,6 +56,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.world = World(reserve_percent_e4=50_000, credit_line_usd_e4=7_000)
         self.naive: dict[str, dict[str, Fraction]] = {}
+        self.paid: dict[str, int] = {}
 
     def _payment(self, number: int) -> Payment | None:
         made = self.world.payments
@@ -122,6 +123,25 @@ class Machine(RuleBasedStateMachine):
         exact = Fraction(local * payment.amount_usd_e4, payment.amount_minor)
         worth = round(exact) - sum(one.amount_usd_e4 for one in taken)
         assert claim.amount_usd_e4 == max(0, worth), "L10"
+
+    @rule(amount_e4=st.sampled_from([1, 5_000, 400_000]), number=st.integers(0, 5))
+    def pay_out(self, amount_e4: int, number: int) -> None:
+        """The operator pays the merchant, perhaps twice; only from what is free, past nobody."""
+        free = self.world.balance("available")
+        is_held = self.world.state.head.waiting > 0 or self.world.balance("debt") < 0
+        name = f"bank-{number}"
+        known = self.paid.get(name)
+        outcome = self.world.accepted(
+            balances.RecordPayout(
+                reference=name, amount_usd_e4=amount_e4, note=None, actor="user:ana"
+            )
+        ).response
+        assert isinstance(outcome, balances.PayoutOutcome)
+        must = known is None and not is_held and amount_e4 <= free
+        assert outcome.is_new == must, (outcome, free)
+        if must:
+            self.paid[name] = amount_e4
+        assert self.world.balance("paid_out") == sum(self.paid.values())
 
     @rule(number=st.integers(0, 30))
     def cancel(self, number: int) -> None:

@@ -4,9 +4,6 @@ The sandbox provider sends them over real sockets; the disturbance is scripted a
 counted, so that a test knows that what it survived did happen.
 """
 
-import base64
-import hashlib
-import hmac
 import json
 import time
 from collections.abc import Iterator
@@ -14,8 +11,10 @@ from typing import Any, Final
 
 import pytest
 
-from clawback.clock import milliseconds, real_now, wire_time
-from tests.support.shops import Shop, other_shop
+from clawback.clock import milliseconds, real_now
+from tests.support.notices import dispute, send, sign
+from tests.support.registry import Registry
+from tests.support.shops import Shop
 from tests.support.trees import Tree
 from tests.support.wire import API, Line, Reply
 
@@ -40,10 +39,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
         made.close()
 
 
+@pytest.fixture(scope="module")
+def registry(tree: Tree) -> Iterator[Registry]:
+    with Registry(tree) as found:
+        yield found
+
+
 @pytest.fixture
-def shop(tree: Tree, request: pytest.FixtureRequest) -> Shop:
-    name = "".join(c for c in request.node.name.upper() if c.isalnum())
-    return other_shop(tree, f"MCH-{name[-40:]}")
+def shop(registry: Registry) -> Shop:
+    return registry.shop()
 
 
 class Network:
@@ -193,47 +197,6 @@ def test_a_case_about_a_payment_that_we_think_unpaid_is_folded(
     assert shop.get(f"/payments/{payment}")["status"] == "completed"
     (claim,) = shop.claims_of(payment)
     assert (claim["kind"], claim["status"], claim["frozenUsd"]) == ("chargeback", "pending", 50)
-
-
-def sign(tree: Tree, message_id: str, body: bytes, at: int) -> list[tuple[str, str]]:
-    """The headers of a genuine notice, made with the secret alone."""
-    secret = (tree.data / "sandbox" / "notice-secret").read_text().strip()
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    text = f"{message_id}.{at}.".encode() + body
-    made = base64.b64encode(hmac.digest(key, text, hashlib.sha256)).decode()
-    return [
-        ("webhook-id", message_id),
-        ("webhook-timestamp", str(at)),
-        ("webhook-signature", f"v1,{made}"),
-        ("Content-Type", "application/json"),
-    ]
-
-
-def send(tree: Tree, message_id: str, body: dict[str, Any], *, late: int = 0) -> Reply:
-    """A notice of our own making."""
-    data = json.dumps(body).encode()
-    with Line(tree.address) as line:
-        headers = sign(tree, message_id, data, milliseconds(real_now()) // 1000 - late)
-        return line.call("POST", f"{API}/providers/sandbox/webhooks", headers, data)
-
-
-def dispute(charge: str, **more: object) -> dict[str, Any]:
-    """The body of a notice about a case that the provider does not know."""
-    now = wire_time(real_now())
-    case = {
-        "id": "odd_1", "case": "odd", "kind": "chargeback", "chargeReference": charge,
-        "status": "opened", "round": 1, "amountMinor": 1000, "currency": "MXN",
-        "demandedMinor": 1000,
-        "reason": None,
-        "reasonCode": None, "railReference": None, "evidenceDueAt": None, "nextCase": None,
-        "at": now, **more,
-    }  # fmt: skip
-    return {
-        "id": "n", "type": f"dispute.{case['status']}", "createdAt": now, "book": "b",
-        "reference": "odd", "chargeReference": charge, "providerReference": "odd",
-        "amountMinor": 1000, "currency": "MXN", "status": "opened", "railReference": None,
-        "reason": None, "at": now, "dispute": case,
-    }  # fmt: skip
 
 
 def test_facts_about_what_is_not_there_are_taken(tree: Tree) -> None:

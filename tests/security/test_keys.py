@@ -221,3 +221,33 @@ def test_refusals_of_a_key_tell_its_rate_and_other_keys_have_their_own(served: T
     absent = Shop(served.address, "").call("GET", "/ping")
     assert absent.status == 401
     assert absent.header("ratelimit-limit") is None
+
+
+def test_what_a_key_gives_in_to_counts_too(served: Tree) -> None:
+    """Accepting a dispute is a claim of the key's: its own limit, and the day's."""
+    merchant = "MCH-KEYS-ACCEPT"
+    shop = other_shop(served, merchant)
+    served.told("books", "set", merchant, "dispute-fee=0")
+    limited, _ = new_key(served, "--limits", "6,10", merchant=merchant)
+    usd = shop.take_payment(method="sbx_card", country="US")
+
+    def disputed(amount: float) -> str:
+        payment = shop.take_payment(method="sbx_card", country="US")
+        action = {"action": "chargeback", "amount": amount}
+        told = shop.post(f"/payments/{payment}/simulate", action, 200)
+        return str(told["claimId"])
+
+    large, first, second, third = disputed(6.01), disputed(5), disputed(4), disputed(1)
+    refused = limited.call("POST", f"/claims/{large}/accept", {})
+    assert refused.json["error"]["details"] == {
+        "limit": "maxClaimUsd", "limitUsd": 6, "usedUsd": 0, "amountUsd": 6.01,
+    }  # fmt: skip
+    limited.post(f"/claims/{first}/accept", {}, 200)
+    limited.post(f"/payments/{usd}/refund", {"amount": 1})
+    limited.post(f"/claims/{second}/accept", {}, 200)
+    refused = limited.call("POST", f"/claims/{third}/accept", {})
+    assert refused.json["error"]["details"] == {
+        "limit": "maxDayUsd", "limitUsd": 10, "usedUsd": 10, "amountUsd": 1,
+    }  # fmt: skip
+    assert refuse(limited, usd, 0.01)["usedUsd"] == 10
+    shop.post(f"/claims/{third}/accept", {}, 200)

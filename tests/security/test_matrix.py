@@ -81,6 +81,7 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
 }
 """What is sent; `{}` for every other call with a body."""
 OWN: Final = {
+    "GET /ledger/statement": (400, "invalid_parameter"),
     "POST /payments": (400, "missing_field"),
     "POST /payments/{id}/refund": (409, "payment_not_refundable"),
     "POST /payments/{id}/simulate": (409, "simulate_not_possible"),

@@ -84,6 +84,17 @@ _TABLES: Final = {
         id entry · type string · createdAt time · effectiveAt time · claimId claim?
         transactionId payment? · postings [POSTING] · height integer
         previousHash sha256 · hash sha256""",
+    "SUM": "currency string · sum number",
+    "CHECK": "name string · ok boolean",
+    "CHAIN": "height integer · hash sha256 · intact boolean",
+    "PROOF": """
+        computedAt time · balanced boolean · currencies [SUM] · checks [CHECK]
+        chain CHAIN""",
+    "PROVEN_ENTRY": """
+        id entry · type string · createdAt time · effectiveAt time · claimId claim?
+        transactionId payment? · postings [POSTING] · height integer
+        previousHash sha256 · hash sha256 · canonical string""",
+    "CLAIM_PROOF": "id claim · bookId string · entries [PROVEN_ENTRY]",
     "EVENT_DATA": "object object · previousStatus string? · version integer?",
     "EVENT": """
         id event · type string · createdAt time · apiVersion string · mode mode

@@ -18,7 +18,7 @@ import clawback
 from tests.processes import descendants, is_alive, wait_gone
 
 ROOT: Final = Path(clawback.__file__).resolve().parents[1]
-START_SECONDS: Final = 60.0
+START_SECONDS: Final = 180.0
 
 
 class Tree:
@@ -46,7 +46,11 @@ class Tree:
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )  # fmt: skip
-        self.until("the tree is ready", self._is_ready, START_SECONDS)
+        try:
+            self.until("the tree is ready", self._is_ready, START_SECONDS)
+        except AssertionError:
+            self.close()
+            raise
 
     def _environment(self) -> dict[str, str]:
         """Ours, without what would lead a command elsewhere."""

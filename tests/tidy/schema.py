@@ -8,8 +8,8 @@ from tests.tidy.tree import Finding, Planted, Tree, rule
 
 MIGRATIONS: Final = "clawback/db/migrations/"
 REFERENCE: Final = frozenset({
-    "api_keys", "books", "currencies", "merchants", "migrations", "provider_accounts", "rails",
-    "schema_migrations", "shards", "shops",
+    "api_keys", "books", "currencies", "entrances", "merchants", "migrations", "people",
+    "provider_accounts", "rails", "roles", "schema_migrations", "sessions", "shards", "shops",
 })  # fmt: skip
 """Small tables that are the same on every node; every other table belongs to tenants."""
 

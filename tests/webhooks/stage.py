@@ -1,7 +1,9 @@
 """A book, lanes and the worker's deliveries in this process, and receivers on loopback to look at.
 
 Everything is real: the database, the lanes, the sockets. A receiver answers as its script says and
-keeps every request as it came. The book's clock is moved by its head row.
+keeps every request as it came; each that comes under a known secret is verified with the public
+Standard Webhooks library, body and headers, and one that fails ends the test. The book's clock is
+moved by its head row.
 """
 
 import asyncio
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import asyncpg
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from clawback import clock, seal
 from clawback.db import pool
@@ -51,6 +54,8 @@ class Receiver:
     def __init__(self, script: Script) -> None:
         """`script` answers each request."""
         self.script = script
+        self.verified = 0
+        self.forged: list[Got] = []
         self.got: list[Got] = []
         self.port = 0
         self._serving: set[asyncio.Task[None]] = set()
@@ -91,11 +96,21 @@ class Receiver:
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 got = Got(first.split()[1], headers, body, clock.real_now())
                 self.got.append(got)
+                self._verify(got)
                 answer = await self.script(got)
                 if answer is None:
                     break
                 writer.write(answer)
                 await writer.drain()
+
+    def _verify(self, got: Got) -> None:
+        """What any receiver would do that uses the public library."""
+        try:
+            Webhook(SECRET).verify(got.body, got.headers)
+        except (ValueError, WebhookVerificationError):
+            self.forged.append(got)
+        else:
+            self.verified += 1
 
 
 def answering(*answers: bytes, last: bytes = OK) -> Script:
@@ -131,6 +146,7 @@ async def receiving(script: Script | None = None) -> AsyncIterator[Receiver]:
     finally:
         server.close()
         await receiver.close()
+    assert receiver.forged == [], "the public library does not accept it"
 
 
 class Stage:

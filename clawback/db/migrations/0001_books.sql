@@ -50,6 +50,10 @@ CREATE TABLE books (
     dispute_fee_usd_e4 bigint NOT NULL,
     fees json NOT NULL,
     created_at timestamptz NOT NULL,
+    settle_calendar text COLLATE "C",
+    settle_days integer,
+    settle_off_days date[],
+    settle_calendar_version text COLLATE "C",
     CONSTRAINT books_pkey PRIMARY KEY (book_id),
     CONSTRAINT books_merchant_mode_key UNIQUE (merchant_id, mode),
     CONSTRAINT books_merchant_fkey FOREIGN KEY (merchant_id) REFERENCES merchants (merchant_id),
@@ -62,6 +66,14 @@ CREATE TABLE books (
     CONSTRAINT books_reserve_range CHECK (reserve_percent_e4 BETWEEN 0 AND 1000000),
     CONSTRAINT books_reserve_days_range CHECK (reserve_days BETWEEN 1 AND 730),
     CONSTRAINT books_settle_range CHECK (settle_hours BETWEEN 0 AND 17520),
+    CONSTRAINT books_settle_calendar CHECK (
+        num_nulls(settle_calendar, settle_days, settle_off_days, settle_calendar_version) IN (0, 4)
+    ),
+    CONSTRAINT books_settle_calendar_form CHECK (
+        settle_calendar ~ '^[A-Z]{2}$' AND length(settle_calendar_version) <= 32
+        AND cardinality(settle_off_days) <= 1000
+    ),
+    CONSTRAINT books_settle_days_range CHECK (settle_days BETWEEN 1 AND 60),
     CONSTRAINT books_credit_line_range CHECK (credit_line_usd_e4 BETWEEN 0 AND 1000000000000000),
     CONSTRAINT books_dispute_fee_range CHECK (dispute_fee_usd_e4 BETWEEN 0 AND 100000000)
 );
@@ -525,6 +537,20 @@ CREATE TABLE facts (
 CREATE INDEX facts_object_idx ON facts (shard, object_id);
 CREATE INDEX facts_unapplied_idx ON facts (shard, received_at) WHERE applied_at IS NULL;
 
+-- Money that the operator paid to merchants, by the operator's own reference: insert only.
+CREATE TABLE payouts (
+    shard integer NOT NULL,
+    book_id varchar(32) COLLATE "C" NOT NULL,
+    reference varchar(64) COLLATE "C" NOT NULL,
+    amount_usd_e4 bigint NOT NULL,
+    note varchar(500),
+    height bigint NOT NULL,
+    created_at timestamptz NOT NULL,
+    CONSTRAINT payouts_pkey PRIMARY KEY (shard, book_id, reference),
+    CONSTRAINT payouts_entry_key UNIQUE (shard, book_id, height),
+    CONSTRAINT payouts_amount CHECK (amount_usd_e4 BETWEEN 1 AND 1000000000000000)
+);
+
 CREATE TABLE markers (
     shard integer NOT NULL,
     marker text COLLATE "C" NOT NULL,
@@ -547,6 +573,8 @@ CREATE TRIGGER entries_refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON entr
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER postings_refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON postings
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER payouts_refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON payouts
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO clawback_app;
@@ -554,7 +582,8 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO clawback_app;
 GRANT INSERT ON merchants, shops, books, api_keys, provider_accounts TO clawback_app;
 GRANT UPDATE (
     approval_threshold_usd_e4, require_idempotency_key, idempotency_hours, reserve_percent_e4,
-    reserve_days, settle_hours, credit_line_usd_e4, dispute_fee_usd_e4, fees
+    reserve_days, settle_hours, credit_line_usd_e4, dispute_fee_usd_e4, fees, settle_calendar,
+    settle_days, settle_off_days, settle_calendar_version
 ) ON books TO clawback_app;
 GRANT UPDATE (rate_per_second, burst, owner, revoked_at, last_used_at) ON api_keys TO clawback_app;
 GRANT UPDATE (sealed_secret, sealed_notice_secret) ON provider_accounts TO clawback_app;

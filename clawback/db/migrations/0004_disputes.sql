@@ -1,5 +1,5 @@
--- The evidence against inquiries, chargebacks and MEDs, what two people found where facts contradict
--- each other, and an append-only trail of what people and keys did.
+-- The evidence against inquiries, chargebacks and MEDs, what two people found where facts
+-- contradict each other, and an append-only trail of what people and keys did.
 
 -- Written by the lane functions only.
 
@@ -67,8 +67,8 @@ CREATE TABLE reviews (
     )
 );
 
--- What people and keys did, beside the objects' own events: insert only. What concerns no book, such
--- as a provider account, stands under shard 0 and book '-'. `via` tells where an operator sat.
+-- What people and keys did, beside the objects' own events: insert only. What concerns no book,
+-- such as a provider account, stands under shard 0 and book '-'. `via` tells where an operator sat.
 CREATE TABLE acts (
     shard integer NOT NULL,
     book_id varchar(32) COLLATE "C" NOT NULL,

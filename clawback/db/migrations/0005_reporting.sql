@@ -1,5 +1,5 @@
--- What people outside the service may read: views for accountants and analysts, in a schema of their
--- own, and a role that can read them and nothing else. Every row names its merchant, mode and book.
+-- What people outside the service may read: views for accountants and analysts, in a schema of
+-- their own, and a role that can read them and nothing else. Each row names merchant, mode, book.
 -- Amounts are in major units, credit positive. No view shows a key, a digest, a sealed secret or a
 -- payer. Columns are only ever added: docs/reference/sql-views.md describes them.
 
@@ -133,6 +133,13 @@ CREATE VIEW reporting.refunds AS
 SELECT c.*
 FROM reporting.claims AS c
 WHERE c.kind = 'user_dispute';
+
+CREATE VIEW reporting.payouts AS
+SELECT b.merchant_id, b.mode, b.book_id, p.reference, reporting.major(p.amount_usd_e4, 'USD')
+    AS amount_usd, p.note, e.entry_id, p.created_at
+FROM books AS b
+INNER JOIN payouts AS p ON p.shard = b.shard AND p.book_id = b.book_id
+INNER JOIN entries AS e ON e.shard = p.shard AND e.book_id = p.book_id AND e.height = p.height;
 
 REVOKE ALL ON SCHEMA reporting FROM PUBLIC;
 GRANT USAGE ON SCHEMA reporting TO clawback_reader, clawback_app;

@@ -4,7 +4,8 @@
 -- entries and postings. Each argument is a JSON array of rows, or NULL for none, and p_counts says
 -- how many each holds, in their order; fields that stand at their default are left out of payments
 -- and claims. Changed rows are reached by key and then by place, so that no plan can read a whole
--- table; the inner look-up names nothing but its key, so that no other index can seem as good.
+-- table; the inner look-up names nothing but its key, so that no other index can seem as good, and
+-- its book is compared with what it found.
 
 CREATE OR REPLACE FUNCTION lane_apply_v1(
     p_shard integer,
@@ -58,13 +59,13 @@ BEGIN
             SELECT r.*, o.place
             FROM json_populate_recordset(NULL::payments, p_payment_amounts) AS r
             CROSS JOIN LATERAL (
-                SELECT k.ctid AS place FROM payments AS k
+                SELECT k.ctid AS place, k.book_id FROM payments AS k
                 WHERE k.shard = p_shard
                     AND k.payment_id >= r.payment_id AND k.payment_id <= r.payment_id
-                    AND k.book_id = r.book_id
                 ORDER BY k.payment_id
                 LIMIT 1
             ) AS o
+            WHERE o.book_id = r.book_id
         ) AS n
         WHERE p.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
@@ -133,13 +134,13 @@ BEGIN
                     ), p_claim_changes
                 ) AS r
             CROSS JOIN LATERAL (
-                SELECT k.ctid AS place FROM claims AS k
+                SELECT k.ctid AS place, k.book_id FROM claims AS k
                 WHERE k.shard = p_shard
                     AND k.claim_id >= r.claim_id AND k.claim_id <= r.claim_id
-                    AND k.book_id = r.book_id
                 ORDER BY k.claim_id
                 LIMIT 1
             ) AS o
+            WHERE o.book_id = r.book_id
         ) AS n
         WHERE c.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;

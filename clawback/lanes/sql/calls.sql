@@ -41,7 +41,7 @@ BEGIN
             percent_fee_usd_e4, flat_fee_usd_e4, open_dispute_id, provider_reference,
             rail_reference, charge_number, charge_lease_until, payment_data, failure_code,
             failure_message, expires_at, settle_at, settled_at, reserve_release_at,
-            refund_deadline_at, completed_at, due_at, updated_at
+            refund_deadline_at, completed_at, due_at, updated_at, details
         ) = ROW (
             n.status, n.version, n.captured_minor, n.claimed_minor, n.forced_minor,
             n.claimed_usd_e4, n.refunded_minor, n.charged_back_minor, n.refunds_used,
@@ -49,7 +49,7 @@ BEGIN
             n.open_dispute_id, n.provider_reference, n.rail_reference, n.charge_number,
             n.charge_lease_until, n.payment_data, n.failure_code, n.failure_message, n.expires_at,
             n.settle_at, n.settled_at, n.reserve_release_at, n.refund_deadline_at, n.completed_at,
-            n.due_at, n.updated_at
+            n.due_at, n.updated_at, n.details
         )
         FROM (
             SELECT r.*, o.place
@@ -65,13 +65,13 @@ BEGIN
                     ), p_payment_changes
                 ) AS r
             CROSS JOIN LATERAL (
-                SELECT k.ctid AS place FROM payments AS k
+                SELECT k.ctid AS place, k.book_id FROM payments AS k
                 WHERE k.shard = p_shard
                     AND k.payment_id >= r.payment_id AND k.payment_id <= r.payment_id
-                    AND k.book_id = r.book_id
                 ORDER BY k.payment_id
                 LIMIT 1
             ) AS o
+            WHERE o.book_id = r.book_id
         ) AS n
         WHERE p.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;

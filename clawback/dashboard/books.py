@@ -1,0 +1,139 @@
+"""The books: accounts with their trial balance, entries with their postings, statements, the proof.
+
+Everything is the API's own answer. Each currency's accounts sum to zero, and the page says so or
+says that they do not; the proof of all else is asked for apart, for it reads the whole book.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+from starlette.responses import Response
+
+from clawback.dashboard.asking import Json
+from clawback.dashboard.csvs import csv_file, file_headers
+from clawback.dashboard.guard import BookPage, Visit
+from clawback.dashboard.payments import PAGE
+from clawback.dashboard.roles import SEE
+from clawback.errors import NotFound, Refused
+from clawback.route import Answer
+
+TYPES: Final = (
+    "capture", "settle", "reserve_release", "freeze", "resolve_approved", "release",
+    "resolve_rejected", "cancel", "fail", "reverse", "dispute_fee", "excess", "debt_recovery",
+    "payout",
+)  # fmt: skip
+_COLUMNS: Final = ("currency", "account", "normalSide", "balance", "seq", "updatedAt")
+
+
+def trial_balance(accounts: list[Json]) -> list[Json]:
+    """Each currency with its accounts and their sums, by side; the two sides are equal."""
+    found = []
+    for currency in sorted({one["currency"] for one in accounts}):
+        mine = [one for one in accounts if one["currency"] == currency]
+        credit = sum((Decimal(one["balance"]) for one in mine if one["balance"] > 0), Decimal(0))
+        debit = sum((-Decimal(one["balance"]) for one in mine if one["balance"] < 0), Decimal(0))
+        found.append({"currency": currency, "accounts": mine, "credit": credit, "debit": debit})
+    return found
+
+
+async def show_accounts(visit: Visit) -> Response:
+    """All accounts as a trial balance."""
+    accounts = await visit.ask.get("/ledger/accounts")
+    if isinstance(accounts, Refused):
+        return visit.refused(accounts)
+    return visit.page(
+        "accounts.html",
+        currencies=trial_balance(accounts["data"]),
+        has_proof=_serves(visit, "proof"),
+        has_statement=_serves(visit, "statement"),
+    )
+
+
+async def export_accounts(visit: Visit) -> Response:
+    """The same as CSV."""
+    accounts = await visit.ask.get("/ledger/accounts")
+    if isinstance(accounts, Refused):
+        return visit.refused(accounts)
+    return csv_file("accounts", _COLUMNS, ([row[name] for name in _COLUMNS] for row in
+                                           accounts["data"]))  # fmt: skip
+
+
+def _serves(visit: Visit, name: str) -> bool:
+    served, _ = visit.house.table.find("GET", ["ledger", name])
+    return served is not None
+
+
+async def show_entries(visit: Visit) -> Response:
+    """Entries, the newest first; filters stay in the address."""
+    filters = {name: visit.query[name] for name in ("type", "account", "claimId", "transactionId")
+               if visit.query.get(name)}  # fmt: skip
+    for name in ("from", "to"):
+        if visit.query.get(name):
+            filters[name] = f"{visit.query[name]}T00:00:00Z"
+    after = visit.query.get("after")
+    found = await visit.ask.get("/ledger/entries", **filters, limit=PAGE, after=after)
+    if isinstance(found, Refused):
+        return visit.refused(found)
+    return visit.page(
+        "entries.html",
+        entries=found["data"],
+        page=found["pagination"],
+        types=TYPES,
+        title="",
+    )
+
+
+async def show_entry(visit: Visit) -> Response:
+    """One entry with its place in the chain."""
+    found = await visit.ask.get("/ledger/entries", id=visit.path["id"])
+    if isinstance(found, Refused) or not found["data"]:
+        return visit.refused(NotFound())
+    return visit.page("entry.html", entry=found["data"][0])
+
+
+async def show_account(visit: Visit) -> Response:
+    """The entries that touch an account."""
+    account = visit.path["account"]
+    after = visit.query.get("after")
+    found = await visit.ask.get("/ledger/entries", account=account, limit=PAGE, after=after)
+    if isinstance(found, Refused):
+        return visit.refused(found)
+    return visit.page(
+        "entries.html",
+        entries=found["data"],
+        page=found["pagination"],
+        types=TYPES,
+        title=account,
+    )
+
+
+async def send_statement(visit: Visit) -> Response:
+    """An account's statement over some days, as the API writes it."""
+    query = visit.query
+    given = {"account": query.get("account", ""), "currency": query.get("currency", "")}
+    for name in ("from", "to"):
+        given[name] = f"{query.get(name, '')}T00:00:00Z"
+    found = await visit.ask.fetch("/ledger/statement", **given)
+    if isinstance(found, Answer):
+        name = f"statement-{given['account'].replace(':', '-')}-{given['currency']}"
+        return Response(found.body, 200, file_headers(name), found.media_type)
+    return visit.refused(found)
+
+
+async def show_proof(visit: Visit) -> Response:
+    """What can be proved of the book, now."""
+    proof = await visit.ask.get("/ledger/proof")
+    if isinstance(proof, Refused):
+        return visit.refused(proof)
+    return visit.page("proof.html", proof=proof)
+
+
+PAGES: Final = (
+    BookPage("/books", show_accounts, SEE),
+    BookPage("/books/accounts.csv", export_accounts, SEE),
+    BookPage("/books/statement.csv", send_statement, SEE),
+    BookPage("/books/proof", show_proof, SEE),
+    BookPage("/books/entries", show_entries, SEE),
+    BookPage("/books/entries/{id}", show_entry, SEE),
+    BookPage("/books/accounts/{currency}/{account}", show_account, SEE),
+)

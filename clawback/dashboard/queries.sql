@@ -1,0 +1,143 @@
+-- What pages show beyond the API's own answers: the work that waits for people, sums for charts,
+-- the trail of facts and acts, keys, a book's clock. Reads, but for keys, which no lane owns.
+
+-- name: read_head :one (shard, book_id)
+SELECT h.event_number, h.clock_offset_seconds
+FROM heads AS h
+WHERE h.shard = $1 AND h.book_id = $2;
+
+-- name: read_heads :many (shards, books)
+SELECT h.book_id, h.event_number
+FROM heads AS h
+INNER JOIN unnest($1::integer[], $2::text[]) AS w (shard, book_id)
+    ON w.shard = h.shard AND w.book_id = h.book_id;
+
+-- name: list_work :many (shard, book_id, reason, limit)
+-- Open claims on which a person has something to do, by their earliest deadline, then by age.
+SELECT row_to_json(c)::text AS row,
+    least(c.evidence_due_at, c.payer_details_due_at, c.refund_deadline_at) AS act_by
+FROM claims AS c
+WHERE c.shard = $1 AND c.book_id = $2 AND c.status IN ('pending', 'approved')
+    AND (
+        c.needs_review
+        OR c.pending_reason IN (
+            'awaiting_evidence', 'awaiting_payer_details', 'awaiting_approval', 'awaiting_funds'
+        )
+    )
+    AND (
+        $3::text IS NULL
+        OR CASE WHEN $3 = 'review' THEN c.needs_review ELSE c.pending_reason = $3 END
+    )
+ORDER BY act_by NULLS LAST, c.created_at, c.claim_id
+LIMIT $4;
+
+-- name: count_work :many (shard, book_id)
+SELECT CASE WHEN c.needs_review THEN 'review' ELSE c.pending_reason END AS reason,
+    count(*) AS many
+FROM claims AS c
+WHERE c.shard = $1 AND c.book_id = $2 AND c.status IN ('pending', 'approved')
+GROUP BY 1;
+
+-- name: sum_days :many (shard, book_id, from_time, to_time)
+-- What was captured, refunded and lost of the payments made on each day, in UTC.
+SELECT date_trunc('day', p.created_at, 'UTC') AS day,
+    count(*) AS payments,
+    count(*) FILTER (WHERE p.captured_minor > 0) AS captured,
+    coalesce(sum(p.amount_usd_e4) FILTER (WHERE p.captured_minor > 0), 0)::bigint AS volume_usd_e4,
+    count(*) FILTER (WHERE p.refunded_minor > 0) AS refunded,
+    count(*) FILTER (WHERE p.charged_back_minor > 0 OR p.open_dispute_id IS NOT NULL) AS disputed
+FROM payments AS p
+WHERE p.shard = $1 AND p.book_id = $2 AND p.created_at >= $3 AND p.created_at < $4
+GROUP BY 1
+ORDER BY 1;
+
+-- name: search_payments :many (shard, book_id, text, limit)
+-- By what people have at hand, among the newest payments; an order's number is found in all.
+SELECT f.payment_id
+FROM (
+    SELECT p.payment_id, p.created_at
+    FROM payments AS p
+    WHERE p.shard = $1 AND p.book_id = $2 AND p.merchant_order_id = $3
+    UNION
+    SELECT n.payment_id, n.created_at
+    FROM (
+        SELECT p.payment_id, p.created_at, p.provider_reference, p.rail_reference, p.details
+        FROM payments AS p
+        WHERE p.shard = $1 AND p.book_id = $2
+        ORDER BY p.created_at DESC, p.payment_id DESC
+        LIMIT 10000
+    ) AS n
+    WHERE n.provider_reference = $3 OR n.rail_reference = $3
+        OR lower(n.details ->> 'user_email') = lower($3)
+        OR lower(n.details ->> 'user_name') = lower($3)
+) AS f
+ORDER BY f.created_at DESC, f.payment_id DESC
+LIMIT $4;
+
+-- name: list_facts :many (shard, book_id, object_id)
+SELECT f.fact_id, f.source, f.type, f.provider, f.amount_minor, f.currency, f.provider_reference,
+    f.rail_reference, f.reason, f.effective_at, f.received_at, f.applied_at
+FROM facts AS f
+WHERE f.shard = $1 AND f.book_id = $2 AND f.object_id = $3
+ORDER BY f.received_at, f.fact_id
+LIMIT 200;
+
+-- name: list_acts :many (shard, book_id, object_id)
+SELECT t.action, t.actor, t.note, t.at
+FROM acts AS t
+WHERE t.shard = $1 AND t.book_id = $2 AND t.object_id = $3
+ORDER BY t.act_id
+LIMIT 200;
+
+-- name: latest_acts :many (shard, book_id, limit)
+SELECT t.object_id, t.action, t.actor, t.note, t.at
+FROM acts AS t
+WHERE t.shard = $1 AND t.book_id = $2
+ORDER BY t.act_id DESC
+LIMIT $3;
+
+-- name: find_file :maybe (shard, book_id, claim_id, evidence_id)
+SELECT e.filename, e.content_type, f.content
+FROM evidence AS e
+INNER JOIN files AS f ON f.shard = e.shard AND f.book_id = e.book_id AND f.sha256 = e.sha256
+WHERE e.shard = $1 AND e.book_id = $2 AND e.claim_id = $3 AND e.evidence_id = $4
+    AND e.removed_at IS NULL;
+
+-- name: list_keys :many (book_id)
+SELECT k.key_id, k.kind, k.scopes, k.max_claim_usd_e4, k.max_day_usd_e4, k.rate_per_second,
+    k.owner, k.created_at, k.expires_at, k.revoked_at, k.last_used_at
+FROM api_keys AS k
+WHERE k.book_id = $1
+ORDER BY k.revoked_at IS NOT NULL, k.created_at DESC, k.key_id;
+
+-- name: create_key :exec (key_id, book_id, shop_id, kind, digest, scopes, max_claim_usd_e4,
+--     max_day_usd_e4, rate, owner, at)
+INSERT INTO api_keys (
+    key_id, book_id, shop_id, kind, digest, scopes, max_claim_usd_e4, max_day_usd_e4,
+    rate_per_second, burst, owner, created_at
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 2 * $9, $10, $11);
+
+-- name: revoke_key :maybe (book_id, key_id, at)
+UPDATE api_keys
+SET revoked_at = $3
+WHERE book_id = $1 AND key_id = $2 AND revoked_at IS NULL
+RETURNING key_id;
+
+-- name: show_settings :one (book_id)
+SELECT b.approval_threshold_usd_e4, b.require_idempotency_key, b.idempotency_hours,
+    b.reserve_percent_e4, b.reserve_days, b.settle_hours, b.credit_line_usd_e4,
+    b.dispute_fee_usd_e4, b.fees::text AS fees
+FROM books AS b
+WHERE b.book_id = $1;
+
+-- name: latest_events :many (shard, book_id, before, object_id, kind, limit)
+SELECT v.number, v.event_id, v.type, v.object_id, v.version, v.from_status, v.to_status, v.actor,
+    v.created_at, v.body
+FROM events AS v
+WHERE v.shard = $1 AND v.book_id = $2
+    AND ($3::bigint IS NULL OR v.number < $3)
+    AND ($4::text IS NULL OR v.object_id = $4)
+    AND ($5::text IS NULL OR v.type = $5)
+ORDER BY v.number DESC
+LIMIT $6;

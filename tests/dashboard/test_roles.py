@@ -1,0 +1,245 @@
+"""Who may do what: every page and act, each role, over HTTP; and what no role can get round.
+
+The table is written out here, not taken from the product. Every page that the dashboard serves
+stands in it, so a page that nobody thought of fails.
+"""
+
+import json
+import re
+from typing import Final
+
+import pytest
+
+from clawback.dashboard.app import PAGES
+from clawback.dashboard.roles import CALLS, ROLES, may_call
+from clawback.tables import ROUTES
+from tests.dashboard.visitor import Person, Shown, Staff, Visitor
+from tests.support.databases import Database
+from tests.support.shops import Shop
+from tests.support.trees import Tree
+from tests.support.wire import Line, bearer
+
+pytestmark = pytest.mark.timeout(300)
+
+EVERYBODY: Final = frozenset(ROLES)
+TABLE: Final[dict[str, frozenset[str]]] = {
+    **dict.fromkeys(
+        ("GET /", "GET /days", "GET /days.csv", "GET /payments", "GET /payments.csv",
+         "GET /payments/{id}", "GET /claims", "GET /claims.csv", "GET /work", "GET /claims/{id}",
+         "GET /claims/{id}/evidence/{evidence}/file", "GET /books", "GET /books/accounts.csv",
+         "GET /books/statement.csv", "GET /books/proof", "GET /books/entries",
+         "GET /books/entries/{id}", "GET /books/accounts/{currency}/{account}", "GET /events",
+         "GET /settings", "GET /live"),
+        EVERYBODY,
+    ),
+    **dict.fromkeys(
+        ("GET /payments/{id}/refund", "GET /payments/{id}/refund/confirm",
+         "POST /payments/{id}/refund", "GET /batches", "POST /batches/preview",
+         "POST /batches/commit", "POST /claims/{id}/cancel", "POST /claims/{id}/approve",
+         "POST /claims/{id}/reject", "POST /claims/{id}/payer-details"),
+        frozenset({"owner", "operator"}),
+    ),
+    **dict.fromkeys(
+        ("POST /claims/{id}/evidence", "POST /claims/{id}/files",
+         "POST /claims/{id}/evidence/{evidence}/remove", "POST /claims/{id}/submit",
+         "POST /claims/{id}/accept"),
+        frozenset({"owner", "disputes"}),
+    ),
+    **dict.fromkeys(
+        ("GET /webhooks", "POST /webhooks", "GET /webhooks/{id}", "POST /webhooks/{id}",
+         "POST /webhooks/{id}/remove", "POST /webhooks/{id}/rotate", "POST /webhooks/{id}/replay",
+         "POST /webhooks/{id}/deliveries/{delivery}/resend", "GET /keys", "POST /keys",
+         "POST /keys/{id}/revoke", "GET /sandbox", "POST /sandbox/payments",
+         "POST /sandbox/simulate", "POST /sandbox/clock", "POST /sandbox/faults",
+         "POST /sandbox/faults/clear"),
+        frozenset({"owner", "developer"}),
+    ),
+    **dict.fromkeys(("POST /team", "POST /team/{person}"), frozenset({"owner"})),
+}  # fmt: skip
+STREAM: Final = "GET /live"
+FILES: Final = {"POST /claims/{id}/files"}
+
+
+def filled(path: str) -> str:
+    """An address of that form, of things that are not there."""
+    kinds = {"id": "TXN-00000000-0000" if path.startswith("/payments") else "CLM-00000000-0000"}
+    names = {"evidence": "evi_0", "currency": "USD", "account": "fx", "delivery": "dlv_0",
+             "person": "usr_0", **kinds}  # fmt: skip
+    return re.sub(r"\{(\w+)\}", lambda found: names[found[1]], path)
+
+
+def ask(visitor: Visitor, base: str, page: str) -> Shown:
+    """Ask for a page, or send its form, empty but for the token."""
+    method, _, path = page.partition(" ")
+    if method == "GET":
+        return visitor.get(base + filled(path))
+    if page in FILES:
+        boundary = "xyz"
+        parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+                 for name, value in (("formToken", visitor.token), ("type", "other"))]  # fmt: skip
+        parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a"'
+                     f"\r\n\r\nx\r\n--{boundary}--\r\n")  # fmt: skip
+        headers = {"Origin": visitor.origin, "Sec-Fetch-Site": "same-origin",
+                   "Content-Type": f"multipart/form-data; boundary={boundary}"}  # fmt: skip
+        return visitor.send("POST", base + filled(path), "".join(parts).encode(), headers)
+    return visitor.post(base + filled(path))
+
+
+def test_the_table_is_whole() -> None:
+    assert {f"{page.method} {page.path}" for page in PAGES} == set(TABLE)
+    named = {f"{page.method} {page.path}": page.permit for page in PAGES}
+    for page, roles in TABLE.items():
+        assert {role for role in ROLES if named[page] in ROLES[role]} == roles, page
+
+
+def test_every_call_of_the_api_has_its_permission() -> None:
+    writes = {f"{one.method} {one.path}" for one in ROUTES if one.method != "GET"}
+    writes -= {one for one in writes if one.startswith("POST /providers/")}
+    assert set(CALLS) <= writes
+    for call in writes:
+        method, _, path = call.partition(" ")
+        assert may_call("owner", method, path) == (call in CALLS), call
+        assert not may_call("read-only", method, path), call
+        assert not may_call("nobody", method, path), call
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_cell(staff: Staff, browsers: dict[str, Visitor], rows: Database, role: str) -> None:
+    visitor, base, wrong = browsers[role], staff.book(), []
+    before = rows.rows("SELECT count(*) FROM entries")[0][0], _acts(rows)
+    for page, roles in TABLE.items():
+        if page == STREAM:
+            continue
+        found = ask(visitor, base, page)
+        if (found.error == "forbidden") != (role not in roles) or found.status >= 500:
+            wrong.append((page, found.status, found.error))
+        if role not in roles:
+            assert found.status == 403, page
+    assert wrong == []
+    if role == "read-only":
+        after = rows.rows("SELECT count(*) FROM entries")[0][0], _acts(rows)
+        assert after[0] == before[0]
+        assert {one[0] for one in after[1]} - {one[0] for one in before[1]} <= {
+            "payments_exported", "claims_exported",
+        }  # fmt: skip
+
+
+def _acts(rows: Database) -> list[tuple[str, int]]:
+    return [tuple(row) for row in rows.rows("SELECT action, count(*) FROM acts GROUP BY 1")]
+
+
+def test_others_books_and_the_other_mode_do_not_exist(
+    served: Tree, staff: Staff, browsers: dict[str, Visitor]
+) -> None:
+    other = Staff(served, "MCH-NORTE")
+    seen = set()
+    for base in (other.book(), other.book("live"), staff.book("live"), "/dashboard/bk_00000000"):
+        for path in ("/", "/payments", "/settings", "/keys"):
+            found = browsers["owner"].get(base + path)
+            assert (found.status, found.error) == (404, "not_found"), (base, path)
+            seen.add(re.sub(r'nonce="[^"]+"', "", found.text))
+        assert browsers["owner"].post(f"{base}/keys").status == 404
+    assert len(seen) == 1
+
+
+def test_a_live_book_has_no_sandbox(served: Tree, staff: Staff) -> None:
+    person = staff.hire("live-owner@test.example", live="owner")
+    visitor = staff.visitor(person)
+    base = staff.book("live")
+    page = visitor.get(base + "/")
+    assert page.status == 200
+    assert page.says("Real money.")
+    assert not page.says("/sandbox")
+    for path in ("/sandbox", "/sandbox/clock", "/sandbox/simulate"):
+        assert visitor.get(base + path).status == 404
+        assert visitor.post(base + path, {"seconds": "3600"}).status == 404
+
+
+def test_a_key_carries_no_more_than_its_makers_role(
+    served: Tree, staff: Staff, rows: Database
+) -> None:
+    developer = staff.hire("live-developer@test.example", live="developer")
+    visitor, base = staff.visitor(developer), staff.book("live")
+    form = visitor.get(base + "/keys")
+    assert not form.says("scope.claims:write")
+    refused = visitor.post(base + "/keys", {"kind": "secret", "scope.claims:write": "on"})
+    assert refused.status == 403
+    assert not re.search(r"sk_live_\w{36}", refused.text)
+    made = visitor.post(base + "/keys", {"kind": "secret", "scope.payments:read": "on"})
+    key = re.search(r"sk_live_\w{36}", made.text)
+    assert key is not None
+    shop = Shop(served.address, key[0])
+    assert shop.get("/payments")["data"] == []
+    assert shop.call("POST", "/payments/TXN-00000000-0000/refund", {}).code == "scope_missing"
+    assert key[0] not in visitor.get(base + "/keys").text, "it is shown once"
+    name = re.search(r"key_[0-9a-f]{12}", made.text)
+    assert name is not None
+    acts = rows.rows("SELECT action, actor FROM acts WHERE object_id = $1", name[0])
+    assert [tuple(row) for row in acts] == [("key_created", f"user:{developer.person_id}")]
+    assert visitor.post(f"{base}/keys/{name[0]}/revoke").status == 303
+    served.until("it is dead", lambda: shop.call("GET", "/ping").code == "invalid_api_key", 10)
+    assert visitor.post(f"{base}/keys/{name[0]}/revoke").status == 404
+
+
+def test_who_asks_does_not_decide_neither_with_a_key_of_their_own(
+    served: Tree, staff: Staff, shop: Shop, hired: dict[str, Person], browsers: dict[str, Visitor]
+) -> None:
+    served.told("books", "set", staff.merchant, "threshold=1")
+    try:
+        payment = shop.take_payment()
+        owner, base = browsers["owner"], staff.book()
+        made = owner.post(f"{base}/keys", {"kind": "secret", "scope.claims:write": "on",
+                                           "scope.claims:approve": "on", "scope.claims:read": "on",
+                                           "scope.payments:read": "on"})  # fmt: skip
+        key = re.search(r"sk_test_\w{36}", made.text)
+        assert key is not None
+        asked = owner.post(f"{base}/payments/{payment}/refund", {"amount": "100"})
+        claim = asked.header("location").rpartition("/")[2]
+        own = owner.post(f"{base}/claims/{claim}/approve")
+        assert (own.status, own.says("self_approval")) == (422, True)
+        with Line(served.address) as line:
+            by_key = line.call("POST", f"/api/v1/claims/{claim}/approve", bearer(key[0]), b"{}")
+        assert by_key.code == "self_approval"
+        page = browsers["operator"].get(f"{base}/claims/{claim}")
+        assert page.says("Approve 100.00 MXN")
+        assert browsers["operator"].post(f"{base}/claims/{claim}/approve").status == 303
+        steps = shop.get(f"/claims/{claim}")
+        assert steps["approval"]["by"] == f"user:{hired['operator'].person_id}"
+        assert steps["requestedBy"] == f"user:{hired['owner'].person_id}"
+    finally:
+        served.told("books", "set", staff.merchant, "threshold=-")
+
+
+def test_a_team_is_made_and_changed(served: Tree, staff: Staff, owner: Visitor) -> None:
+    base = staff.book()
+    made = owner.post(f"{base}/team", {"login": "New@test.example", "name": "New", "role":
+                                       "operator"})  # fmt: skip
+    link = re.search(r"/dashboard/enter/[\w-]{43}", made.text)
+    assert link is not None
+    assert Visitor(served).get(link[0]).status == 200
+    person = re.search(r"/team/(usr_[0-9a-f]+)", made.text[made.text.index("new@test") - 900 :])
+    again = owner.post(f"{base}/team", {"login": "new@test.example", "name": "x", "role": "owner"})
+    assert "/dashboard/enter/" not in again.text, "nobody's way in is taken away by another book"
+    assert Visitor(served).get(link[0]).status == 200
+    assert person is not None
+    bad = owner.post(f"{base}/team", {"login": "<b>", "name": "x", "role": "owner"})
+    assert (bad.status, "<b>" in bad.text) == (422, False)
+    wrong = owner.post(f"{base}/team", {"login": "fine@test.example", "name": "x", "role": "king"})
+    assert (wrong.status, wrong.says("there is no role king")) == (422, True)
+
+
+def test_the_last_owner_stays(served: Tree) -> None:
+    served.told("merchants", "create", "MCH-ONE-OWNER", "One owner")
+    staff = Staff(served, "MCH-ONE-OWNER")
+    person = staff.hire("only@test.example", test="owner")
+    visitor = staff.visitor(person)
+    for role in ("none", "read-only"):
+        found = visitor.post(f"{staff.book()}/team/{person.person_id}", {"role": role})
+        assert (found.status, found.says("at least one owner")) == (422, True)
+    assert visitor.get(staff.book() + "/").status == 200
+
+
+def test_the_table_of_roles_is_documented(staff: Staff) -> None:
+    assert json.dumps(sorted(ROLES)) == json.dumps(
+        ["developer", "disputes", "operator", "owner", "read-only"]
+    )

@@ -1,0 +1,88 @@
+"""Merchants of a running tree, made by the operator's own functions in this process.
+
+A command line costs a second of start-up for each merchant; suites that give every case a book of
+its own open thousands. What is written is the same, by the same code.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Final, Self
+
+import asyncpg
+
+from clawback.cli import register
+from clawback.ledger.audit import audit
+from tests.support.shops import Shop
+from tests.support.trees import Tree
+
+_NUMBERS: Final[Iterator[int]] = itertools.count(1)
+_RATE: Final = 10_000
+
+
+class Registry:
+    """A connection to the tree's database, as an operator has one."""
+
+    def __init__(self, tree: Tree) -> None:
+        """Connect."""
+        self._address = tree.address
+        self._runner = asyncio.Runner()
+        self._dsn = str(tree.dev["databaseUrl"])
+        self._session = self._runner.run(asyncpg.connect(self._dsn))
+
+    def shop(self, fees: Mapping[str, tuple[int, int]] | None = None, **settings: object) -> Shop:
+        """A new merchant's test book with these settings; `fees` by method, in 1/10,000."""
+        merchant = f"MCH-OWN-{next(_NUMBERS)}"
+        made = register.create_merchant(self._session, merchant, merchant, "Centro")
+        self._runner.run(made)
+        self.set(merchant, fees, **settings)
+        return self.key(merchant)
+
+    def set(
+        self,
+        merchant: str,
+        fees: Mapping[str, tuple[int, int] | None] | None = None,
+        **settings: object,
+    ) -> None:
+        """Change settings of the test book, by column."""
+        changed = register.set_book(self._session, merchant, "test", settings, fees or {})
+        self._runner.run(changed)
+
+    def key(
+        self, merchant: str, max_claim_usd_e4: int | None = None, max_day_usd_e4: int | None = None
+    ) -> Shop:
+        """Another key of the test book, a principal of its own."""
+        wanted = register.WantedKey(
+            merchant_id=merchant,
+            mode="test",
+            rate=_RATE,
+            max_claim_usd_e4=max_claim_usd_e4,
+            max_day_usd_e4=max_day_usd_e4,
+        )
+        made = self._runner.run(register.create_key(self._session, wanted))
+        return Shop(self._address, str(made["secret"]))
+
+    def shard(self, merchant: str) -> int:
+        """The shard of a merchant's test book."""
+        query = "SELECT shard FROM books WHERE merchant_id = $1 AND mode = 'test'"
+        return int(self._runner.run(self._session.fetchval(query, merchant)))
+
+    def audit(self) -> None:
+        """All books of the tree are right."""
+        report = self._runner.run(audit(self._dsn))
+        assert report.clean, [
+            (one.name, *map(bytes, one.rows)) for one in report.checks if not one.ok
+        ]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._runner.run(self._session.close())
+        self._runner.close()
