@@ -175,7 +175,7 @@ def test_a_key_carries_no_more_than_its_makers_role(
     name = re.search(r"key_[0-9a-f]{12}", made.text)
     assert name is not None
     acts = rows.rows("SELECT action, actor FROM acts WHERE object_id = $1", name[0])
-    assert [tuple(row) for row in acts] == [("key_created", f"user:{developer.person_id}")]
+    assert [tuple(row) for row in acts] == [("key_created", f"user:{developer.login}")]
     assert visitor.post(f"{base}/keys/{name[0]}/revoke").status == 303
     served.until("it is dead", lambda: shop.call("GET", "/ping").code == "invalid_api_key", 10)
     assert visitor.post(f"{base}/keys/{name[0]}/revoke").status == 404
@@ -204,8 +204,8 @@ def test_who_asks_does_not_decide_neither_with_a_key_of_their_own(
         assert page.says("Approve 100.00 MXN")
         assert browsers["operator"].post(f"{base}/claims/{claim}/approve").status == 303
         steps = shop.get(f"/claims/{claim}")
-        assert steps["approval"]["by"] == f"user:{hired['operator'].person_id}"
-        assert steps["requestedBy"] == f"user:{hired['owner'].person_id}"
+        assert steps["approval"]["by"] == f"user:{hired['operator'].login}"
+        assert steps["requestedBy"] == f"user:{hired['owner'].login}"
     finally:
         served.told("books", "set", staff.merchant, "threshold=-")
 
