@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from clawback.currencies import USD
+from clawback.currencies import USD, USD_E4
 from clawback.errors import Refused
 from clawback.ids import PaymentId
 from clawback.lanes.command import AccountName, Command, Decide, Decided, Reads
@@ -19,6 +19,7 @@ from clawback.lanes.records import Claim, Payment
 from clawback.lanes.state import Draft
 from clawback.ledger import accounts as a
 from clawback.ledger import entries
+from clawback.money import major_text
 
 replace = msgspec.structs.replace
 
@@ -207,11 +208,16 @@ def _recover_debt(draft: Draft) -> None:
 
 
 class RecordPayout(Command, frozen=True, kw_only=True):
-    """Record that the operator paid the merchant, once for each reference."""
+    """Record that the operator paid the merchant, once for each reference.
+
+    `via` tells where the operator sat.
+    """
 
     reference: str
     amount_usd_e4: int
     note: str | None
+    actor: str
+    via: str | None = None
 
     def reads(self) -> Reads:
         """What was recorded under the reference, and the accounts."""
@@ -266,6 +272,10 @@ def decide_record_payout(draft: Draft, command: Command, now: datetime) -> Refus
         created_at=now,
     )
     draft.payouts.append(payout)
+    said = f"{major_text(payout.amount_usd_e4, USD_E4)} USD"
+    draft.evidence.act(
+        "payout_recorded", payout.reference, actor=command.actor, note=said, via=command.via
+    )
     left_e4 = draft.balance(a.AVAILABLE)
     return Decided(response=PayoutOutcome(payout=payout, is_new=True, left_usd_e4=left_e4))
 

@@ -101,8 +101,8 @@ WITH RECURSIVE heights (step, height) AS (
         h.height + CASE
             WHEN EXISTS (
                 SELECT FROM entries AS e
-                WHERE e.shard = $1 AND e.book_id = $2 AND e.height = h.height + (1::bigint << h.step)
-                    AND e.created_at < $5
+                WHERE e.shard = $1 AND e.book_id = $2
+                    AND e.height = h.height + (1::bigint << h.step) AND e.created_at < $5
             ) THEN 1::bigint << h.step ELSE 0 END
     FROM heights AS h
     WHERE h.step >= 0

@@ -412,7 +412,7 @@ def _advanced(
         case "accepted":
             settles_at = report.settles_at
             is_ahead = settles_at is not None and settles_at > draft.now
-            due_at = settles_at if is_ahead else draft.now + back_off(claim.attempts)
+            due_at = settles_at if is_ahead else _asked_again(told, draft.now)
             return _waits(draft, told, "accepted", due_at, actor), ()
         case "absent":
             return _waits(draft, told, "unavailable", draft.now, actor), ()
@@ -420,6 +420,12 @@ def _advanced(
             state = "unavailable" if report.status == "unavailable" else "unknown"
             wait = max(back_off(told.attempts), timedelta(seconds=report.wait_seconds))
             return _waits(draft, told, state, draft.now + wait, actor), ()
+
+
+def _asked_again(claim: Claim, now: datetime) -> datetime:
+    """When the provider is asked for a notice that may be lost: ever more rarely, then daily."""
+    elapsed = now - (claim.resolved_at or now)
+    return now + max(back_off(claim.attempts), min(timedelta(days=1), elapsed / 4))
 
 
 def back_off(tries: int) -> timedelta:

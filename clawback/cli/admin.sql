@@ -114,7 +114,7 @@ WHERE book_id = $1;
 SELECT lane_note_acts_v1($1, $2::json);
 
 -- name: list_calendars :many ()
-SELECT merchant_id AS merchant, mode, settle_calendar AS "settleCalendar",
+SELECT book_id AS book, merchant_id AS merchant, mode, settle_calendar AS "settleCalendar",
     settle_calendar_version AS "settleCalendarVersion"
 FROM books
 WHERE settle_calendar IS NOT NULL

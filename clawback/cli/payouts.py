@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from clawback.cli.operating import decided, operator
 from clawback.cli.options import Live, Merchant, usd_e4
 from clawback.cli.output import Stop, clean, note
-from clawback.cli.session import Database, explained, with_database
+from clawback.cli.session import Database, with_database
 from clawback.money import major_text
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_REFERENCE: Final = re.compile(r"[!-~]{1,96}", re.ASCII)
+_REFERENCE: Final = re.compile(r"[!-~]{1,64}", re.ASCII)
 _MOST_NOTE: Final = 500
 COLUMNS: Final = ("reference", "amountUsd", "entry", "note", "createdAt")
 HELD: Final = {
@@ -55,30 +56,42 @@ def record_payout(
     if not amount_e4:
         raise Stop(f"{clean(amount)} is no amount to pay", "Write it as 1250.50.")
     if not _REFERENCE.fullmatch(name):
-        raise Stop("a reference has 1 to 96 visible ASCII characters")
+        raise Stop("a reference has 1 to 64 visible ASCII characters")
     if text is not None and not 1 <= len(text) <= _MOST_NOTE:
         raise Stop(f"a note has 1 to {_MOST_NOTE} characters")
     mode = "live" if live else "test"
-    outcome = _submit(database, (merchant, mode), (name, amount_e4, text))
-    _stop_if_held(outcome)
+
+    async def record(session: "Connection") -> "tuple[PayoutOutcome, Fields]":
+        outcome = await _decided(session, database.dsn, (merchant, mode), (name, amount_e4, text))
+        _stop_if_held(outcome)
+        return outcome, await _find(session, merchant, mode, name)
+
+    outcome, found = database.run(record)
     if not outcome.is_new:
         note("It was recorded before.")
-    database.show_one(
-        database.run(lambda session: _find(session, merchant, mode, name)),
-    )
+    database.show_one(found)
 
 
-def _submit(
-    database: Database, book: tuple[str, str], wanted: tuple[str, int, str | None]
+async def _decided(
+    session: "Connection", dsn: str, book: tuple[str, str], wanted: tuple[str, int, str | None]
 ) -> "PayoutOutcome":
     """Have it decided on the book's lane. Raises: Stop if that cannot be done."""
-    from clawback.balances.model import RecordPayout  # noqa: PLC0415 - the same
-    from clawback.cli import commanding  # noqa: PLC0415 - the slices are loaded only when used
+    from clawback.balances.model import (  # noqa: PLC0415 - the slices are loaded only when used
+        PayoutOutcome,
+        RecordPayout,
+    )
+    from clawback.cli import register  # noqa: PLC0415 - the same
+    from clawback.route import BookRef  # noqa: PLC0415 - the same
 
+    merchant, mode = book
+    by = operator()
     reference, amount_e4, text = wanted
-    command = RecordPayout(reference=reference, amount_usd_e4=amount_e4, note=text)
-    found: PayoutOutcome = explained(lambda: commanding.submit(database.dsn, *book, command))
-    return found
+    book_id, shard = await register.find_book(session, merchant, mode)
+    command = RecordPayout(
+        reference=reference, amount_usd_e4=amount_e4, note=text, actor=by.actor, via=by.via
+    )
+    place = BookRef(shard, book_id, merchant, merchant, mode)
+    return await decided(session, dsn, place, command, PayoutOutcome)
 
 
 def _stop_if_held(outcome: "PayoutOutcome") -> None:

@@ -242,7 +242,11 @@ async def refresh_calendars(session: "Connection") -> list[Fields]:
             await SQL.set_off_days(
                 session, country=country, off_days=found.days, version=found.version
             )
-        return [shown(row) for row in await SQL.list_calendars(session)]
+        rows = await SQL.list_calendars(session)
+        for row in rows:
+            told = f"{row['settleCalendar']} {row['settleCalendarVersion']}"
+            await _note(session, row["book"], "calendar_refreshed", row["book"], told)
+        return [shown(row) for row in rows]
 
 
 async def find_book(session: "Connection", merchant_id: str, mode: str) -> tuple[BookId, int]:

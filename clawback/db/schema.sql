@@ -590,7 +590,7 @@ WITH (fillfactor='50');
 CREATE TABLE public.payouts (
     shard integer NOT NULL,
     book_id character varying(32) NOT NULL COLLATE pg_catalog."C",
-    reference character varying(96) NOT NULL COLLATE pg_catalog."C",
+    reference character varying(64) NOT NULL COLLATE pg_catalog."C",
     amount_usd_e4 bigint NOT NULL,
     note character varying(500),
     height bigint NOT NULL,

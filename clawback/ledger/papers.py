@@ -24,6 +24,8 @@ COLUMNS: Final = (
     "postedAt", "effectiveAt", "entryId", "type", "account", "currency", "amount", "balanceAfter",
     "seq", "transactionId", "claimId",
 )  # fmt: skip
+EDGES: Final = 3
+"""Lines that every statement has: the header, what it opens with, what it closes with."""
 _NUMBER: Final = re.compile(r"(-?)(0|[1-9][0-9]{0,18})(?:\.([0-9]{1,4}))?", re.ASCII)
 _SEQ: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
@@ -136,7 +138,7 @@ def read_statement(body: bytes, name: str) -> Statement:
     for number, row in enumerate(rows, 1):
         if len(row) != len(COLUMNS):
             raise Broken(f"line {number}", "has another number of columns")
-    if len(rows) < 3 or rows[1][3] != "opening" or rows[-1][3] != "closing":  # noqa: PLR2004 - them
+    if len(rows) < EDGES or rows[1][3] != "opening" or rows[-1][3] != "closing":
         raise Broken(f"line {len(rows)}", "does not close what line 2 opens: lines are missing")
     account, currency = rows[1][4], rows[1][5]
     if currency not in EXPONENTS:

@@ -99,7 +99,9 @@ def test_more_waiting_claims_than_one_commit_serves() -> None:
 
 def paid_out(world: World, amount_e4: int, reference: str = "bank-1") -> PayoutOutcome:
     """What comes of recording a payout."""
-    command = RecordPayout(reference=reference, amount_usd_e4=amount_e4, note=None)
+    command = RecordPayout(
+        reference=reference, amount_usd_e4=amount_e4, note=None, actor="user:ana"
+    )
     outcome = world.accepted(command).response
     assert isinstance(outcome, PayoutOutcome)
     return outcome

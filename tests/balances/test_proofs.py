@@ -24,10 +24,14 @@ CHECKS: Final = (
     "entries_balance", "balances_equal_postings", "frozen_equals_claims", "payable_equals_claims",
     "cap_holds", "sequence_gapless",
 )  # fmt: skip
-_BOOK: Final = "book_id = (SELECT book_id FROM books WHERE merchant_id = $1 AND mode = 'test')"
-_CHANGE: Final = (
-    "UPDATE {table} SET {column} = {column} {{}} 1 WHERE {which} AND " + _BOOK  # noqa: S608 - our names
-)
+_CHANGE: Final = """
+UPDATE {table} SET {column} = {column} {{}} 1
+WHERE {which} AND book_id = (SELECT book_id FROM books WHERE merchant_id = $1 AND mode = 'test')
+"""
+_HASH: Final = """
+UPDATE heads SET hash = translate(hash, $2, $3)
+WHERE book_id = (SELECT book_id FROM books WHERE merchant_id = $1 AND mode = 'test')
+"""
 PLANTED: Final = {
     "balances_equal_postings": ("accounts", "balance", "name = 'fees'"),
     "frozen_equals_claims": ("accounts", "balance", "name = 'frozen'"),
@@ -134,13 +138,12 @@ def test_what_its_owner_changed_shows(served: Tree, scene: Scene, name: str) -> 
 
 
 def test_a_head_that_is_not_the_last_hash_shows(served: Tree, scene: Scene) -> None:
-    change = f"UPDATE heads SET hash = translate(hash, $2, $3) WHERE {_BOOK}"  # noqa: S608 - our own
     with Database(served.dev["databaseUrl"]) as database:
-        database.execute(change, MERCHANT, "0123456789abcdef", "123456789abcdef0")
+        database.execute(_HASH, MERCHANT, "0123456789abcdef", "123456789abcdef0")
         try:
             assert prove(scene.shop)["chain"]["intact"] is False
         finally:
-            database.execute(change, MERCHANT, "123456789abcdef0", "0123456789abcdef")
+            database.execute(_HASH, MERCHANT, "123456789abcdef0", "0123456789abcdef")
     assert prove(scene.shop)["chain"]["intact"] is True
 
 

@@ -88,6 +88,35 @@ def test_a_provider_that_asks_to_wait_is_left_alone_so_long(
     assert again.reference == first.reference
 
 
+def test_a_refund_that_settles_slowly_is_asked_about_ever_more_rarely() -> None:
+    """A lost notice is found within a quarter of the wait; a slow rail is not asked for ever."""
+    world = World()
+    claim = world.opened(world.pay(), "10")
+    begun, waits = world.now, [timedelta(0)]
+    while world.now - begun < timedelta(days=30) and len(waits) < 90:
+        started = world.start(claim).attempt
+        assert started is not None
+        world.accepted(
+            fold.RecordOutcome(
+                claim_id=claim.claim_id,
+                number=started.number,
+                report=fold.Report(status="accepted", amount_minor=1_000, currency="MXN"),
+                fact_id=f"fct_{started.number}",
+                real_now=world.now,
+                actor="worker",
+            )
+        )
+        claim = world.claim(claim.claim_id)
+        assert claim.due_at is not None
+        waits.append(claim.due_at - world.now)
+        assert waits[-1] <= max(timedelta(minutes=10), (world.now - begun) / 4)
+        world.later(seconds=waits[-1].total_seconds())
+    assert waits == sorted(waits)
+    assert (waits[-1], len(waits) < 90) == (timedelta(days=1), True)
+    assert (claim.status, claim.version) == ("approved", 2)
+    check(world)
+
+
 def test_absent_means_sent_again_under_the_same_reference() -> None:
     """Only after the provider said that it knows nothing of it."""
     world = World()

@@ -381,7 +381,7 @@ def queries() -> Iterator[Row]:
         ("/payments?limit=0x10", "limit"), ("/payments?limit=1e1", "limit"),
         ("/payments?status=%00", "status"), ("/payments?status=%FF", None),
         ("/payments?status=paid", "status"), ("/payments?country=XX", "country"),
-        ("/claims?status=open", "status"), ("/claims?kind=refund", "kind"),
+        ("/claims?status=open", "status"), ("/claims?kind=dispute", "kind"),
         ("/claims?pendingReason=x", "pendingReason"), ("/events?type=claim.", "type"),
         ("/claims?needsReview=x", "needsReview"), ("/claims?dueBefore=1", "dueBefore"),
         ("/payments?from=1", "from"), ("/payments?disputed=null", "disputed"),

@@ -132,7 +132,9 @@ class Machine(RuleBasedStateMachine):
         name = f"bank-{number}"
         known = self.paid.get(name)
         outcome = self.world.accepted(
-            balances.RecordPayout(reference=name, amount_usd_e4=amount_e4, note=None)
+            balances.RecordPayout(
+                reference=name, amount_usd_e4=amount_e4, note=None, actor="user:ana"
+            )
         ).response
         assert isinstance(outcome, balances.PayoutOutcome)
         must = known is None and not is_held and amount_e4 <= free

@@ -54,14 +54,16 @@ COMMAND_ACTS: Final = {
     "providers create": "provider_created",
     "providers rotate-key": "sealing_key_rotated",
     "claims resolve": "review_paid_proposed",
+    "payouts record": "payout_recorded",
+    "books refresh-calendars": "calendar_refreshed",
 }
 COMMAND_OTHERS: Final = {
     "merchants list", "keys list", "books show", "providers list", "claims reviews", "acts list",
-    "providers make-key",
+    "providers make-key", "books export", "books trial-balance", "payouts list",
 }  # fmt: skip
 """What only looks, or writes a file of its own."""
 
-GROUPS: Final = ("merchants", "keys", "books", "providers", "acts")
+GROUPS: Final = ("merchants", "keys", "books", "providers", "payouts", "acts")
 DETAILS: Final = {"rail": "spei", "holderName": "Payer", "account": "999180000000100177"}
 
 

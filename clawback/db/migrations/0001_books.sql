@@ -541,7 +541,7 @@ CREATE INDEX facts_unapplied_idx ON facts (shard, received_at) WHERE applied_at 
 CREATE TABLE payouts (
     shard integer NOT NULL,
     book_id varchar(32) COLLATE "C" NOT NULL,
-    reference varchar(96) COLLATE "C" NOT NULL,
+    reference varchar(64) COLLATE "C" NOT NULL,
     amount_usd_e4 bigint NOT NULL,
     note varchar(500),
     height bigint NOT NULL,

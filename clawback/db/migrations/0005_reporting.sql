@@ -1,5 +1,5 @@
--- What people outside the service may read: views for accountants and analysts, in a schema of their
--- own, and a role that can read them and nothing else. Every row names its merchant, mode and book.
+-- What people outside the service may read: views for accountants and analysts, in a schema of
+-- their own, and a role that can read them and nothing else. Each row names merchant, mode and book.
 -- Amounts are in major units, credit positive. No view shows a key, a digest, a sealed secret or a
 -- payer. Columns are only ever added: docs/reference/sql-views.md describes them.
 

@@ -1,5 +1,5 @@
--- Payouts that the operator recorded. Both functions belong to the lanes' batches, but only to those
--- that record a payout: no other batch calls them.
+-- Payouts that the operator recorded. Both functions belong to the lanes' batches, but only to
+-- those that record a payout: no other batch calls them.
 
 CREATE OR REPLACE FUNCTION lane_load_payouts_v1(
     p_shard integer, p_books text[], p_references text[]
