@@ -21,9 +21,10 @@ from clawback.db import pool
 from clawback.ids import opaque
 from clawback.ledger.audit import audit
 from tests.claims.reviewing import CELLS
-from tests.sandbox.test_disturbed_notices import Network, dispute, send
+from tests.sandbox.test_disturbed_notices import Network
 from tests.support.counts import LONG
 from tests.support.databases import Database
+from tests.support.notices import dispute, send
 from tests.support.shops import Shop, other_shop
 from tests.support.trees import Tree
 
