@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from clawback.cli import register
+from clawback.cli.operating import operator
 from clawback.cli.output import Stop
 from clawback.dashboard import people
 from clawback.db import migrate, pool
@@ -73,14 +74,15 @@ async def _seed(session: "Connection", known: Keys | None, rate: int) -> Keys:
 
 async def _let_in(session: "Connection") -> str:
     """Where the demo merchant's owner comes in, once: a person without a password, made once."""
+    by = people.By(operator().actor, operator().via)
     async with session.transaction():
         row = await people.SQL.find_person(session, login=LOGIN)
         if row is None:
             person_id = await people.create(session, LOGIN, OWNER)
             for mode in register.MODES:
                 place = await people.find_place(session, MERCHANT_ID, mode)
-                await people.grant(session, person_id, place, "owner", people.OPERATOR)
+                await people.grant(session, person_id, place, "owner", by)
         else:
             person_id = row["person_id"]
-        token = await people.let_in(session, person_id, people.SIGN_IN)
+        token = await people.let_in(session, person_id, people.SIGN_IN, by)
     return people.path_of(token)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clawback.cli.operating import operator
 from clawback.cli.options import Live
 from clawback.cli.output import Stop, note
 from clawback.cli.session import Database, with_database
 
 if TYPE_CHECKING:
     from asyncpg import Connection
+
+    from clawback.dashboard.people import By
 
 app = typer.Typer()
 
@@ -49,8 +52,8 @@ def create_user(
         async with session.transaction():
             place = await people.find_place(session, merchant, "live" if live else "test")
             person = await people.create(session, login, name)
-            await people.grant(session, person, place, role, people.OPERATOR)
-            token = await people.let_in(session, person, people.SET_UP)
+            await people.grant(session, person, place, role, _by())
+            token = await people.let_in(session, person, people.SET_UP, _by())
         return {"person": person, "login": login.lower(), "role": role, "link": token}
 
     _show_link(database, database.run(lambda session: _told(work(session))), address)
@@ -65,7 +68,7 @@ def link_user(database: Database, login: Login, *, address: Address = "") -> Non
     async def work(session: "Connection") -> dict[str, object]:
         async with session.transaction():
             person = (await people.find(session, login))["person_id"]
-            token = await people.let_in(session, person, people.SET_UP)
+            token = await people.let_in(session, person, people.SET_UP, _by())
         return {"person": person, "login": login.lower(), "link": token}
 
     _show_link(database, database.run(lambda session: _told(work(session))), address)
@@ -84,9 +87,9 @@ def grant_role(
             place = await people.find_place(session, merchant, "live" if live else "test")
             person = (await people.find(session, login))["person_id"]
             if role == "-":
-                await people.take(session, person, place, people.OPERATOR)
+                await people.take(session, person, place, _by())
             else:
-                await people.grant(session, person, place, role, people.OPERATOR)
+                await people.grant(session, person, place, role, _by())
         return {"person": person, "login": login.lower(), "role": role}
 
     database.show_one(database.run(lambda session: _told(work(session))))
@@ -107,7 +110,7 @@ def disable_user(
     async def work(session: "Connection") -> dict[str, object]:
         async with session.transaction():
             person = (await people.find(session, login))["person_id"]
-            await people.shut_out(session, person, None if again else clock.real_now())
+            await people.shut_out(session, person, None if again else clock.real_now(), _by())
         return {"person": person, "login": login.lower(), "disabled": not again}
 
     database.show_one(database.run(lambda session: _told(work(session))))
@@ -124,6 +127,14 @@ def list_users(database: Database) -> None:
         return [shown(row) for row in await people.SQL.list_people(session)]
 
     database.show(COLUMNS, database.run(work))
+
+
+def _by() -> "By":
+    """Whoever runs this."""
+    from clawback.dashboard.people import By  # noqa: PLC0415 - loaded only when used
+
+    who = operator()
+    return By(who.actor, who.via)
 
 
 async def _told(work: "Awaitable[dict[str, object]]") -> dict[str, object]:

@@ -43,9 +43,9 @@ class Asking(msgspec.Struct, frozen=True):
     async def get(self, path: str, /, **query: object) -> Json | Refused:
         """What a GET answers. Parameters that are None are left out; `from_` is `from`."""
         found = await self.call("GET", path, query=_query(query))
-        return found if isinstance(found, Refused) else decoded(found)
+        return found if isinstance(found, Refused) else _decoded(found)
 
-    async def fetch(self, path: str, /, **query: object) -> Answer | Refused:
+    async def fetch(self, path: str, /, **query: object) -> Answer | Streamed | Refused:
         """What a GET answers, as it came: a file."""
         return await self.call("GET", path, query=_query(query))
 
@@ -60,7 +60,7 @@ class Asking(msgspec.Struct, frozen=True):
         """What a call that changes something answers. `key`: an idempotency key of the form."""
         parameters = urlencode(query or {}).encode()
         found = await self.call(method, path, query=parameters, body=body, key=key)
-        return found if isinstance(found, Refused) else decoded(found)
+        return found if isinstance(found, Refused) else _decoded(found)
 
     async def call(
         self,
@@ -70,7 +70,7 @@ class Asking(msgspec.Struct, frozen=True):
         query: bytes = b"",
         body: Mapping[str, object] | FileBody | None = None,
         key: str | None = None,
-    ) -> Answer | Refused:
+    ) -> Answer | Streamed | Refused:
         """The call's own answer. Raises: the driver's errors if the database is away."""
         served, _ = self.table.find(method, path.removeprefix("/").split("/"))
         if served is None:
@@ -103,9 +103,7 @@ class Asking(msgspec.Struct, frozen=True):
             clock.real_now(),
             self.services,
         )
-        outcome = await settled(route.handler(call))
-        assert not isinstance(outcome, Streamed), route.path
-        return outcome
+        return await settled(route.handler(call))
 
     def _opened(self) -> Opened:
         caller = caller_of(self.person, self.held)
@@ -145,8 +143,9 @@ def _values(served: Served, path: str) -> list[str]:
     return [part for part, want in zip(parts, served.segments, strict=True) if want is None]
 
 
-def decoded(answer: Answer) -> Json:
+def _decoded(answer: Answer | Streamed) -> Json:
     """What an answer says, with exact numbers."""
+    assert isinstance(answer, Answer), "a file is fetched"
     found: Json = _DECODER.decode(answer.body)
     return found
 

@@ -7,7 +7,7 @@ says that they do not; the proof of all else is asked for apart, for it reads th
 from decimal import Decimal
 from typing import Final
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from clawback.dashboard.asking import Json
 from clawback.dashboard.csvs import csv_file, file_headers
@@ -15,7 +15,7 @@ from clawback.dashboard.guard import BookPage, Visit
 from clawback.dashboard.payments import PAGE
 from clawback.dashboard.roles import SEE
 from clawback.errors import NotFound, Refused
-from clawback.route import Answer
+from clawback.route import Streamed
 
 TYPES: Final = (
     "capture", "settle", "reserve_release", "freeze", "resolve_approved", "release",
@@ -114,10 +114,12 @@ async def send_statement(visit: Visit) -> Response:
     for name in ("from", "to"):
         given[name] = f"{query.get(name, '')}T00:00:00Z"
     found = await visit.ask.fetch("/ledger/statement", **given)
-    if isinstance(found, Answer):
-        name = f"statement-{given['account'].replace(':', '-')}-{given['currency']}"
-        return Response(found.body, 200, file_headers(name), found.media_type)
-    return visit.refused(found)
+    if isinstance(found, Refused):
+        return visit.refused(found)
+    headers = file_headers(f"statement-{given['account'].replace(':', '-')}-{given['currency']}")
+    if isinstance(found, Streamed):
+        return StreamingResponse(found.pieces(), 200, headers, found.media_type)
+    return Response(found.body, 200, headers, found.media_type)
 
 
 async def show_proof(visit: Visit) -> Response:

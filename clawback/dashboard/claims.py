@@ -8,6 +8,7 @@ from typing import Final
 
 from starlette.responses import Response
 
+from clawback.claims.reviews import FINDINGS
 from clawback.dashboard.asking import Json
 from clawback.dashboard.csvs import file_headers
 from clawback.dashboard.exporting import export_list
@@ -17,6 +18,7 @@ from clawback.dashboard.names import read_names
 from clawback.dashboard.payments import PAGE, read_facts
 from clawback.dashboard.roles import SEE
 from clawback.dashboard.sql import SQL
+from clawback.db.queries import Query
 from clawback.errors import NotFound, Refused
 from clawback.ids import is_well_formed
 
@@ -101,9 +103,11 @@ async def show(visit: Visit, error: Json | None = None, status: int = 200) -> Re
     entries = await visit.ask.get("/ledger/entries", claimId=claim["id"], limit=100)
     if isinstance(payment, Refused) or isinstance(entries, Refused):
         return visit.refused(payment if isinstance(payment, Refused) else NotFound())
-    acts = await _read_acts(visit, claim["id"])
+    acts = await _read_rows(visit, SQL.list_acts, object_id=claim["id"])
     actors = [step["actor"] for step in claim["timeline"]] + [act["actor"] for act in acts]
     actors += [claim["requestedBy"], claim["approval"]["by"]]
+    reviews = await _read_rows(visit, SQL.list_reviews, claim_id=claim["id"])
+    actors += [one["who"] for one in reviews] + [one["confirmed_who"] for one in reviews]
     return visit.page(
         "claim.html",
         status,
@@ -112,6 +116,8 @@ async def show(visit: Visit, error: Json | None = None, status: int = 200) -> Re
         steps=steps_of(claim, entries["data"]),
         acts=acts,
         facts=await read_facts(visit, claim["id"]),
+        reviews=reviews,
+        findings=FINDINGS,
         names=await read_names(visit, actors),
         evidence_types=EVIDENCE,
         error=error,
@@ -131,12 +137,11 @@ def steps_of(claim: Json, entries: list[Json]) -> list[Json]:
     return steps
 
 
-async def _read_acts(visit: Visit, claim_id: str) -> list[Json]:
+async def _read_rows(visit: Visit, query: Query, **more: object) -> list[Json]:
+    """Rows of the visit's book."""
     book = visit.held.book
     async with visit.house.services.reader() as connection:
-        rows = await SQL.list_acts(
-            connection, shard=book.shard, book_id=book.book_id, object_id=claim_id
-        )
+        rows = await query(connection, shard=book.shard, book_id=book.book_id, **more)
     return [dict(row) for row in rows]
 
 

@@ -10,14 +10,17 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
+from clawback import clock
+from clawback.claims.reviews import FINDINGS, ResolveReview
 from clawback.dashboard import claims
 from clawback.dashboard.guard import BookPage, Show, Visit
+from clawback.dashboard.people import VIA
 from clawback.dashboard.refunds import explained
-from clawback.dashboard.roles import ACCEPT, APPROVE, CANCEL, EVIDENCE, PAYER
+from clawback.dashboard.roles import ACCEPT, APPROVE, CANCEL, EVIDENCE, PAYER, REVIEW
 from clawback.errors import NotFound, Refused
 from clawback.http.decode import BodyDecoder
-from clawback.ids import is_well_formed
-from clawback.route import FileBody, Upload
+from clawback.ids import ClaimId, is_well_formed, opaque
+from clawback.route import FileBody, Kept, Upload
 
 _PAYER_FIELDS: Final = ("rail", "holderName", "account", "accountType", "bankCode", "documentType",
                         "documentId")  # fmt: skip
@@ -80,6 +83,32 @@ async def remove_evidence(visit: Visit) -> Response:
     return await _act(visit, "DELETE", f"evidence/{visit.path['evidence']}", {})
 
 
+async def review(visit: Visit) -> Response:
+    """Say what was found about a claim in review: the first proposes, another confirms."""
+    claim_id, finding = visit.path["id"], visit.form.get("finding", "")
+    reason = visit.form.get("reason", "").strip()[:500]
+    if not is_well_formed(claim_id, "CLM-") or finding not in FINDINGS or not reason:
+        return visit.refused(NotFound())
+    services, now = visit.house.services, clock.real_now()
+    command = ResolveReview(
+        claim_id=ClaimId(claim_id),
+        review_id=opaque("rev_"),
+        made_id=services.mint.claim(clock.milliseconds(now)),
+        finding=finding,
+        reason=reason,
+        actor=visit.person.actor,
+        real_now=now,
+        via=VIA,
+    )
+    kept: Kept[msgspec.Struct] = Kept()
+    found = await services.submit(visit.held.book, command, kept)
+    if isinstance(found, NotFound):
+        return visit.refused(found)
+    if isinstance(found, Refused):
+        return await claims.show(visit, explained(found), 422)
+    return visit.go(f"/claims/{claim_id}")
+
+
 PAGES: Final = (
     BookPage("/claims/{id}/approve", _calls("approve", "note"), APPROVE, method="POST"),
     BookPage("/claims/{id}/reject", _calls("reject", "reason"), APPROVE, method="POST"),
@@ -93,5 +122,6 @@ PAGES: Final = (
     BookPage("/claims/{id}/files", add_file, EVIDENCE, method="POST", upload=FileForm),
     BookPage("/claims/{id}/evidence/{evidence}/remove", remove_evidence, EVIDENCE, method="POST"),
     BookPage("/claims/{id}/submit", _calls("submit"), EVIDENCE, method="POST"),
+    BookPage("/claims/{id}/review", review, REVIEW, method="POST"),
     BookPage("/claims/{id}/accept", _calls("accept"), ACCEPT, method="POST"),
 )

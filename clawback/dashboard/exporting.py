@@ -37,9 +37,8 @@ async def export_list(
         return visit.refused(first)
     note = " ".join(f"{key}={value}" for key, value in filters.items())[:500] or None
     async with visit.house.services.writer() as connection:
-        actor = visit.person.actor
-        place = people.place_of(book)
-        await people.note(connection, place, f"{name}_exported", book.book_id, actor, note)
+        by, place = people.By(visit.person.actor), people.place_of(book)
+        await people.note(connection, place, f"{name}_exported", book.book_id, by, note)
     pieces = _pieces(visit, path, filters, first, columns)
     headers = csvs.file_headers(name)
     return StreamingResponse(pieces, 200, headers, "text/csv; charset=utf-8")

@@ -94,13 +94,12 @@ async def create(visit: Visit) -> Response:
             max_claim_usd_e4=most[0],
             max_day_usd_e4=most[1],
             rate=RATES[book.mode if kind == "secret" else kind],
-            owner=visit.person.person_id,
+            owner=visit.person.login,
             at=now,
         )
-        await people.note(
-            connection, people.place_of(book), "key_created", minted.key_id, visit.person.actor,
-            " ".join(scopes)[:500] or None,
-        )  # fmt: skip
+        by, place = people.By(visit.person.actor), people.place_of(book)
+        text = " ".join(scopes)[:500] or None
+        await people.note(connection, place, "key_created", minted.key_id, by, text)
     return await show(visit, made={"id": minted.key_id, "key": minted.key})
 
 
@@ -113,7 +112,12 @@ async def revoke(visit: Visit) -> Response:
         if row is None:
             return visit.refused(NotFound())
         await people.note(
-            connection, people.place_of(book), "key_revoked", key_id, visit.person.actor, None
+            connection,
+            people.place_of(book),
+            "key_revoked",
+            key_id,
+            people.By(visit.person.actor),
+            None,
         )
     return visit.go("/keys")
 

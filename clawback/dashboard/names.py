@@ -1,6 +1,7 @@
-"""The names of people who stand in timelines by their ids.
+"""The names of people who stand in timelines by their logins.
 
-Only for showing: what is stored and sent is the id, so a person's name is in one place.
+Only for showing: what is stored and sent is the login, which never changes. Operators and owners of
+keys who are nobody's login are shown as they are.
 """
 
 from collections.abc import Iterable
@@ -15,10 +16,10 @@ _PREFIX = "user:"
 
 
 async def read_names(visit: "Visit", actors: Iterable[str | None]) -> dict[str, str]:
-    """Names by id, of those actors that are people."""
+    """Names by login, of those actors that are people."""
     wanted = {one.removeprefix(_PREFIX) for one in actors if one and one.startswith(_PREFIX)}
     if not wanted:
         return {}
     async with visit.house.services.reader() as connection:
-        rows = await SQL.names_of(connection, people=sorted(wanted))
-    return {row["person_id"]: row["name"] for row in rows}
+        rows = await SQL.names_of(connection, logins=sorted(wanted))
+    return {row["login"]: row["name"] for row in rows}

@@ -16,6 +16,7 @@ from clawback import clock
 from clawback.dashboard.roles import ROLES
 from clawback.db import queries
 from clawback.ids import BookId, opaque
+from clawback.lanes.evidence import Act, act_name
 from clawback.route import BookRef
 
 if TYPE_CHECKING:
@@ -28,10 +29,9 @@ SQL: Final = queries.load(__package__, "people.sql")
 SET_UP: Final = "set_up"
 SIGN_IN: Final = "sign_in"
 LINK_HOURS: Final = 24
-OPERATOR: Final = "operator:cli"
-"""Who acts on the command line: whoever may use the database."""
+VIA: Final = "dashboard"
 
-_LOGIN: Final = re.compile(r"[a-z0-9._@+-]{2,120}", re.ASCII)
+_LOGIN: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{1,63}", re.ASCII)
 _TOKEN_BYTES: Final = 32
 
 
@@ -40,6 +40,17 @@ class Place(msgspec.Struct, frozen=True):
 
     shard: int
     book_id: BookId
+
+
+NOWHERE: Final = Place(0, BookId("-"))
+"""Where acts stand that concern a person, and no book (decision 16)."""
+
+
+class By(msgspec.Struct, frozen=True):
+    """Who changes something about people or keys, and where they sit."""
+
+    actor: str
+    via: str = VIA
 
 
 class PersonRefused(Exception):
@@ -57,20 +68,24 @@ def new_token() -> str:
 
 
 async def note(
-    session: "Session", place: Place, action: str, object_id: str, actor: str, text: str | None
+    session: "Session", place: Place, action: str, object_id: str, by: By, text: str | None
 ) -> None:
     """Note in the book's acts what was done, in the transaction of its doing."""
-    await SQL.note_act(
-        session,
-        shard=place.shard,
+    head = await SQL.read_offset(session, shard=place.shard, book_id=place.book_id)
+    now = clock.book_time(clock.real_now(), 0 if head is None else head["clock_offset_seconds"])
+    act = Act(
         book_id=place.book_id,
-        tail=secrets.token_hex(10),
+        act_id=act_name(now, object_id, action, by.actor, secrets.token_hex(8)),
         object_id=object_id,
         action=action,
-        actor=actor,
+        actor=by.actor,
+        principal=None,
         note=text,
-        at=clock.real_now(),
+        via=by.via,
+        at=now,
     )
+    acts = msgspec.json.encode([act]).decode()
+    await SQL.note_acts(session, shard=place.shard, acts=acts)
 
 
 def place_of(book: BookRef) -> Place:
@@ -99,7 +114,7 @@ async def create(session: "Session", login: str, name: str) -> str:
     """A person without a role and without a way in. Raises: PersonRefused."""
     login = login.lower()
     if _LOGIN.fullmatch(login) is None or not 1 <= len(name) <= 120:  # noqa: PLR2004 - the column
-        raise PersonRefused("a login has 2 to 120 letters, digits or . _ @ + -, a name 1 to 120")
+        raise PersonRefused("a login has 2 to 64 letters, digits or . _ @ + -, a name 1 to 120")
     if await SQL.find_person(session, login=login) is not None:
         raise PersonRefused(f"there is a {login} already")
     person_id = opaque("usr_")
@@ -109,7 +124,7 @@ async def create(session: "Session", login: str, name: str) -> str:
     return person_id
 
 
-async def grant(session: "Session", person_id: str, place: Place, role: str, actor: str) -> None:
+async def grant(session: "Session", person_id: str, place: Place, role: str, by: By) -> None:
     """Give a person a role in a book; one role takes the other's place. Raises: PersonRefused."""
     if role not in ROLES:
         raise PersonRefused(f"there is no role {role}: there are {', '.join(ROLES)}")
@@ -118,16 +133,16 @@ async def grant(session: "Session", person_id: str, place: Place, role: str, act
         await _keep_an_owner(session, person_id, place)
     await SQL.grant_role(session, person_id=person_id, book_id=place.book_id, role=role, at=now)
     await SQL.end_sessions(session, person_id=person_id, at=now)
-    await note(session, place, "role_granted", person_id, actor, role)
+    await note(session, place, "role_granted", person_id, by, role)
 
 
-async def take(session: "Session", person_id: str, place: Place, actor: str) -> None:
+async def take(session: "Session", person_id: str, place: Place, by: By) -> None:
     """Take a person's role in a book away. Raises: PersonRefused for the last owner."""
     await _keep_an_owner(session, person_id, place)
     row = await SQL.take_role(session, person_id=person_id, book_id=place.book_id)
     if row is not None:
         await SQL.end_sessions(session, person_id=person_id, at=clock.real_now())
-        await note(session, place, "role_taken", person_id, actor, row["role"])
+        await note(session, place, "role_taken", person_id, by, row["role"])
 
 
 async def _keep_an_owner(session: "Session", person_id: str, place: Place) -> None:
@@ -136,7 +151,9 @@ async def _keep_an_owner(session: "Session", person_id: str, place: Place) -> No
         raise PersonRefused("a book keeps at least one owner: make another one first")
 
 
-async def let_in(session: "Session", person_id: str, kind: str, hours: int = LINK_HOURS) -> str:
+async def let_in(
+    session: "Session", person_id: str, kind: str, by: By, hours: int = LINK_HOURS
+) -> str:
     """A one-time token that lets a person in; those of before open nothing any more.
 
     With SET_UP the person chooses a new password and second factor, and until then has none.
@@ -155,12 +172,15 @@ async def let_in(session: "Session", person_id: str, kind: str, hours: int = LIN
         at=now,
         ends_at=now + timedelta(hours=hours),
     )
+    await note(session, NOWHERE, f"link_made_{kind}", person_id, by, None)
     return token
 
 
-async def shut_out(session: "Session", person_id: str, at: datetime | None) -> None:
+async def shut_out(session: "Session", person_id: str, at: datetime | None, by: By) -> None:
     """End a person's ways in from now on; None lets the person in again."""
     await SQL.disable_person(session, person_id=person_id, at=at)
+    action = "person_let_in" if at is None else "person_shut_out"
+    await note(session, NOWHERE, action, person_id, by, None)
     if at is not None:
         await SQL.end_sessions(session, person_id=person_id, at=at)
         await SQL.close_entrances(session, person_id=person_id, at=at)

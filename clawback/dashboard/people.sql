@@ -166,10 +166,15 @@ INNER JOIN merchants AS m ON m.merchant_id = b.merchant_id
 WHERE r.person_id = $1
 ORDER BY b.merchant_id, b.mode DESC;
 
--- name: names_of :many (people)
-SELECT person_id, name
+-- name: names_of :many (logins)
+SELECT login, name
 FROM people
-WHERE person_id = ANY ($1::text[]);
+WHERE login = ANY ($1::text[]);
 
--- name: note_act :exec (shard, book_id, tail, object_id, action, actor, note, at)
-SELECT lane_note_act_v1($1, $2, $3, $4, $5, $6, $7, $8);
+-- name: read_offset :maybe (shard, book_id)
+SELECT h.clock_offset_seconds
+FROM heads AS h
+WHERE h.shard = $1 AND h.book_id = $2;
+
+-- name: note_acts :exec (shard, acts)
+SELECT lane_note_acts_v1($1, $2::json);

@@ -89,6 +89,15 @@ WHERE t.shard = $1 AND t.book_id = $2 AND t.object_id = $3
 ORDER BY t.act_id
 LIMIT 200;
 
+-- name: list_reviews :many (shard, book_id, claim_id)
+SELECT r.finding, r.reason, r.claim_version, coalesce(r.proposed_principal, r.proposed_by) AS who,
+    r.proposed_at, coalesce(r.confirmed_principal, r.confirmed_by) AS confirmed_who,
+    r.confirmed_reason, r.confirmed_at
+FROM reviews AS r
+WHERE r.shard = $1 AND r.book_id = $2 AND r.claim_id = $3
+ORDER BY r.proposed_at, r.review_id
+LIMIT 100;
+
 -- name: latest_acts :many (shard, book_id, limit)
 SELECT t.object_id, t.action, t.actor, t.note, t.at
 FROM acts AS t

@@ -14,19 +14,20 @@ APPROVE: Final = "approve"
 PAYER: Final = "payer_details"
 EVIDENCE: Final = "evidence"
 ACCEPT: Final = "accept"
+REVIEW: Final = "review"
 WEBHOOKS: Final = "webhooks"
 KEYS: Final = "keys"
 SANDBOX: Final = "sandbox"
 TEAM: Final = "team"
 
 PERMISSIONS: Final = (
-    SEE, REFUND, CANCEL, APPROVE, PAYER, EVIDENCE, ACCEPT, WEBHOOKS, KEYS, SANDBOX, TEAM,
+    SEE, REFUND, CANCEL, APPROVE, PAYER, EVIDENCE, ACCEPT, REVIEW, WEBHOOKS, KEYS, SANDBOX, TEAM,
 )  # fmt: skip
 
 ROLES: Final[dict[str, frozenset[str]]] = {
     "owner": frozenset(PERMISSIONS),
     "developer": frozenset({SEE, WEBHOOKS, KEYS, SANDBOX}),
-    "operator": frozenset({SEE, REFUND, CANCEL, APPROVE, PAYER}),
+    "operator": frozenset({SEE, REFUND, CANCEL, APPROVE, PAYER, REVIEW}),
     "disputes": frozenset({SEE, EVIDENCE, ACCEPT}),
     "read-only": frozenset({SEE}),
 }

@@ -54,7 +54,7 @@ class Person(msgspec.Struct, frozen=True):
     @property
     def actor(self) -> str:
         """How timelines and acts name this person."""
-        return f"user:{self.person_id}"
+        return f"user:{self.login}"
 
     @property
     def form_token(self) -> str:
@@ -83,7 +83,7 @@ def caller_of(person: Person, held: Held) -> Caller:
         scopes=("*",),
         limits=None,
         shop_id=held.shop_id,
-        owner=person.person_id,
+        owner=person.login,
         expires_at=None,
         rate_per_second=_RATE,
         burst=_BURST,

@@ -58,11 +58,13 @@ async def add(visit: Visit) -> Response:
             row = await people.SQL.find_person(connection, login=login)
             if row is None:
                 person_id = await people.create(connection, login, name)
-                token = await people.let_in(connection, person_id, people.SET_UP)
+                token = await people.let_in(
+                    connection, person_id, people.SET_UP, people.By(visit.person.actor)
+                )
             else:
                 person_id = row["person_id"]
-            actor = visit.person.actor
-            await people.grant(connection, person_id, place, form.get("role", ""), actor)
+            by = people.By(visit.person.actor)
+            await people.grant(connection, person_id, place, form.get("role", ""), by)
     except PersonRefused as refused:
         return await show(visit, None, str(refused), 422)
     link = visit.house.services.public_url() + people.path_of(token) if token else ""
@@ -73,15 +75,16 @@ async def change(visit: Visit) -> Response:
     """Another role for somebody, or none."""
     book, person_id = visit.held.book, visit.path["person"]
     place, role = people.place_of(book), visit.form.get("role", "")
+    by = people.By(visit.person.actor)
     try:
         async with visit.house.services.writer() as connection, connection.transaction():
             held = await people.SQL.find_role(connection, person_id=person_id, book_id=book.book_id)
             if held is None:
                 return visit.refused(NotFound())
             if role == "none":
-                await people.take(connection, person_id, place, visit.person.actor)
+                await people.take(connection, person_id, place, by)
             else:
-                await people.grant(connection, person_id, place, role, visit.person.actor)
+                await people.grant(connection, person_id, place, role, by)
     except PersonRefused as refused:
         return await show(visit, None, str(refused), 422)
     return visit.go("/settings")

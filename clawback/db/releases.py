@@ -20,7 +20,6 @@ FUNCTIONS: Final = (
     "exhibits.sql",
     "payouts.sql",
     "retention.sql",
-    "acts.sql",
 )
 _FUNCTION: Final = re.compile(r"(?m)^CREATE OR REPLACE FUNCTION (\w+)")
 

@@ -612,7 +612,7 @@ CREATE TABLE public.people (
     disabled_at timestamp with time zone,
     CONSTRAINT people_id_length CHECK (((length(person_id) >= 5) AND (length(person_id) <= 64))),
     CONSTRAINT people_language CHECK ((language = ANY (ARRAY['es'::text, 'pt'::text, 'en'::text]))),
-    CONSTRAINT people_login_form CHECK ((login ~ '^[a-z0-9._@+-]{2,120}$'::text)),
+    CONSTRAINT people_login_form CHECK ((login ~ '^[a-z0-9][a-z0-9._@+-]{1,63}$'::text)),
     CONSTRAINT people_name_length CHECK (((length(name) >= 1) AND (length(name) <= 120))),
     CONSTRAINT people_password_length CHECK (((length(password) >= 32) AND (length(password) <=
         200))),

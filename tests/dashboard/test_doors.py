@@ -192,7 +192,7 @@ def test_signing_out_and_a_new_role_end_the_session(served: Tree, staff: Staff) 
 
     async def change(connection: asyncpg.Connection) -> None:
         await people.grant(
-            connection, person.person_id, staff.places["test"], "read-only", "operator:test"
+            connection, person.person_id, staff.places["test"], "read-only", people.By("user:test")
         )
 
     staff.run(change)

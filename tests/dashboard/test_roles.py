@@ -36,7 +36,7 @@ TABLE: Final[dict[str, frozenset[str]]] = {
         ("GET /payments/{id}/refund", "GET /payments/{id}/refund/confirm",
          "POST /payments/{id}/refund", "GET /batches", "POST /batches/preview",
          "POST /batches/commit", "POST /claims/{id}/cancel", "POST /claims/{id}/approve",
-         "POST /claims/{id}/reject", "POST /claims/{id}/payer-details"),
+         "POST /claims/{id}/reject", "POST /claims/{id}/payer-details", "POST /claims/{id}/review"),
         frozenset({"owner", "operator"}),
     ),
     **dict.fromkeys(
@@ -175,7 +175,7 @@ def test_a_key_carries_no_more_than_its_makers_role(
     name = re.search(r"key_[0-9a-f]{12}", made.text)
     assert name is not None
     acts = rows.rows("SELECT action, actor FROM acts WHERE object_id = $1", name[0])
-    assert [tuple(row) for row in acts] == [("key_created", f"user:{developer.person_id}")]
+    assert [tuple(row) for row in acts] == [("key_created", f"user:{developer.login}")]
     assert visitor.post(f"{base}/keys/{name[0]}/revoke").status == 303
     served.until("it is dead", lambda: shop.call("GET", "/ping").code == "invalid_api_key", 10)
     assert visitor.post(f"{base}/keys/{name[0]}/revoke").status == 404
@@ -204,8 +204,8 @@ def test_who_asks_does_not_decide_neither_with_a_key_of_their_own(
         assert page.says("Approve 100.00 MXN")
         assert browsers["operator"].post(f"{base}/claims/{claim}/approve").status == 303
         steps = shop.get(f"/claims/{claim}")
-        assert steps["approval"]["by"] == f"user:{hired['operator'].person_id}"
-        assert steps["requestedBy"] == f"user:{hired['owner'].person_id}"
+        assert steps["approval"]["by"] == f"user:{hired['operator'].login}"
+        assert steps["requestedBy"] == f"user:{hired['owner'].login}"
     finally:
         served.told("books", "set", staff.merchant, "threshold=-")
 
@@ -243,3 +243,31 @@ def test_the_table_of_roles_is_documented(staff: Staff) -> None:
     assert json.dumps(sorted(ROLES)) == json.dumps(
         ["developer", "disputes", "operator", "owner", "read-only"]
     )
+
+
+def test_two_people_settle_a_review(
+    served: Tree, staff: Staff, shop: Shop, browsers: dict[str, Visitor], rows: Database
+) -> None:
+    """Neither alone, nor the same person twice; the trail says where they sat."""
+    payment = shop.take_payment()
+    claim = str(shop.post(f"/payments/{payment}/refund", {"amount": 3})["refundId"])
+    served.until("it is paid", lambda: shop.get(f"/claims/{claim}")["status"] == "released", 30)
+    rows.execute(
+        "UPDATE claims SET needs_review = true, review_reason = 'twice' WHERE claim_id = $1", claim
+    )
+    path = f"{staff.book()}/claims/{claim}"
+    operator, form = browsers["operator"], {"finding": "paid", "reason": "The bank said so."}
+    assert operator.get(path).says("Two people have to find the same")
+    assert operator.post(f"{path}/review", form).status == 303
+    again = operator.post(f"{path}/review", form)
+    assert (again.status, again.says("self_approval")) == (422, True)
+    assert shop.get(f"/claims/{claim}")["needsReview"] is True
+    assert operator.post(f"{path}/review", {**form, "finding": "x"}).status == 404
+    assert operator.post(f"{path}/review", {**form, "reason": " "}).status == 404
+    assert browsers["owner"].post(f"{path}/review", form).status == 303
+    shown = shop.get(f"/claims/{claim}")
+    assert (shown["needsReview"], shown["status"]) == (False, "released")
+    acts = rows.rows("SELECT action, via FROM acts WHERE object_id = $1 ORDER BY at", claim)
+    assert [tuple(row) for row in acts] == [
+        ("review_paid_proposed", "dashboard"), ("review_paid_confirmed", "dashboard"),
+    ]  # fmt: skip

@@ -145,7 +145,9 @@ class Staff:
         async def work(connection: asyncpg.Connection) -> str:
             person = await people.create(connection, login, f"{login} of {self.merchant}")
             for mode, role in roles.items():
-                await people.grant(connection, person, self.places[mode], role, "operator:test")
+                await people.grant(
+                    connection, person, self.places[mode], role, people.By("user:test")
+                )
             return person
 
         return Person(self.run(work), login)
@@ -154,7 +156,7 @@ class Staff:
         """The path of a one-time link."""
 
         async def work(connection: asyncpg.Connection) -> str:
-            return await people.let_in(connection, person.person_id, kind)
+            return await people.let_in(connection, person.person_id, kind, people.By("user:test"))
 
         return people.path_of(self.run(work))
 

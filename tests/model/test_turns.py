@@ -55,8 +55,7 @@ class Play:
         what, number, amount = turn
         world, payment = self.world, self.world.payment(self.payment)
         world.later(seconds=1)
-        name = ClaimId(self.claims[number]) if number >= 0 else None
-        claim = None if name is None else world.claim(name)
+        claim = world.claim(ClaimId(self.claims[number])) if number >= 0 else None
         match what:
             case "refund":
                 world.opened(payment, major_text(amount, 2))

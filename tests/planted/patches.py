@@ -21,7 +21,12 @@ import msgspec
 ROOT: Final = Path(__file__).resolve().parents[2]
 LISTS: Final = ("lanes", "money", "providers", "edges")
 RUN_SECONDS: Final = 600
-_LEFT: Final = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist")
+_LEFT: Final = shutil.ignore_patterns(".*", "*.egg-info", "build", "dist")
+_WITHOUT: Final = tuple(
+    f"-pno:{name}"
+    for name in ("cacheprovider", "xdist", "randomly", "schemathesis", "hypothesispytest")
+)
+"""Plugins that cost seconds and that no test of a bug needs."""
 
 Layer = Literal["model", "steps", "lanes", "processes", "provider", "http", "database", "webhooks"]
 
@@ -116,8 +121,7 @@ def run(copy: Path, tests: Iterable[str]) -> Ran:
         if not name.startswith(("PYTEST", "CLAWBACK", "COV")) and name not in {"LONG", "SEED"}
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-q", "-n", "0", "--tb=short", "-rfE", "-p",
-         "no:cacheprovider", *tests],
+        [sys.executable, "-m", "pytest", "-q", "--tb=short", "-rfE", *_WITHOUT, *tests],
         cwd=copy,
         env=ours | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
         stdout=subprocess.PIPE,

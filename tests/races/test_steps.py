@@ -313,6 +313,7 @@ class Ends:
         for order, scene in zip(orders, scenes, strict=True):
             outcomes = await self._stage.play(order, scene.batches)
             self.known[await end_of(self._stage, scene, outcomes)] = order
+        assert not self._stage.waited, "one after the other: nobody has to wait"
 
     async def check(self, orders: Sequence[Order]) -> list[str]:
         """What is wrong with how these orders ended."""

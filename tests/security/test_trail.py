@@ -54,12 +54,16 @@ COMMAND_ACTS: Final = {
     "providers create": "provider_created",
     "providers rotate-key": "sealing_key_rotated",
     "claims resolve": "review_paid_proposed",
+    "users create": "role_granted",
+    "users grant": "role_granted",
+    "users link": "link_made_set_up",
+    "users disable": "person_shut_out",
     "payouts record": "payout_recorded",
     "books refresh-calendars": "calendar_refreshed",
 }
 COMMAND_OTHERS: Final = {
     "merchants list", "keys list", "books show", "providers list", "claims reviews", "acts list",
-    "providers make-key", "books export", "books trial-balance", "payouts list",
+    "providers make-key", "users list", "books export", "books trial-balance", "payouts list",
 }  # fmt: skip
 """What only looks, or writes a file of its own."""
 
@@ -198,3 +202,18 @@ def test_what_operators_do_is_in_the_trail(served: Tree) -> None:
     assert "canary" not in json.dumps(listed)
     by = served.told("acts", "list", "--object", key)["data"]
     assert [one["note"] for one in by] == [None, "owner ben", "secret claims:read"]
+
+
+def test_what_operators_do_to_people_is_in_the_trail(served: Tree) -> None:
+    """Also what concerns no book: a new way in, and none any more."""
+    served.told("merchants", "create", "MCH-PEOPLED", "Peopled")
+    made = served.told("users", "create", "ada@test.example", "--name", "Ada", "--merchant",
+                       "MCH-PEOPLED", "--role", "operator")  # fmt: skip
+    served.told("users", "link", "ada@test.example")
+    served.told("users", "disable", "ada@test.example")
+    listed = served.told("acts", "list", "--object", str(made["person"]))["data"]
+    assert sorted(one["action"] for one in listed) == [
+        "link_made_set_up", "link_made_set_up", "person_shut_out", "role_granted",
+    ]  # fmt: skip
+    assert all("@" in one["via"] for one in listed)
+    assert str(made["link"]).rpartition("/")[2] not in json.dumps(listed)

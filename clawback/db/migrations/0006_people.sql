@@ -16,7 +16,7 @@ CREATE TABLE people (
     CONSTRAINT people_pkey PRIMARY KEY (person_id),
     CONSTRAINT people_login_key UNIQUE (login),
     CONSTRAINT people_id_length CHECK (length(person_id) BETWEEN 5 AND 64),
-    CONSTRAINT people_login_form CHECK (login ~ '^[a-z0-9._@+-]{2,120}$'),
+    CONSTRAINT people_login_form CHECK (login ~ '^[a-z0-9][a-z0-9._@+-]{1,63}$'),
     CONSTRAINT people_name_length CHECK (length(name) BETWEEN 1 AND 120),
     CONSTRAINT people_password_length CHECK (length(password) BETWEEN 32 AND 200),
     CONSTRAINT people_second_factor CHECK ((password IS NULL) = (sealed_totp IS NULL)),
