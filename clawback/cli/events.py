@@ -57,6 +57,10 @@ def resend(
     if endpoint is None:
         rows = api.client.get("/webhooks", limit=100).rows
         wanted = [str(row["id"]) for row in rows if row["active"]]
+    if not wanted:
+        raise Stop(
+            "no endpoint is active", "`clawback webhooks list` shows them, `create` makes one."
+        )
     sent = [deliver_again(api, found, one) for one in wanted if one is not None]
     if api.as_json:
         show_json({"data": sent})
