@@ -151,13 +151,12 @@ class Naive:
             case "lost":
                 self._release(number, amount)
                 self._relieve(before)
-            case "paid_late" | "reopened":
+            case "paid_late":
                 self._count_anew(number)
-                if what == "reopened":
-                    self._supersede()
-                    self._fit(number)
-                else:
-                    self._release(number, self.claims[number]["amount"])
+                self._release(number, self.claims[number]["amount"])
+            case "reopened":
+                self._supersede()
+                self._count_anew(number)
             case _:
                 self._end(number, what)
                 self._relieve(before)

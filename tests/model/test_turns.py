@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from clawback.balances import model as balances
 from clawback.claims import disputes, ending, shares
 from clawback.claims.ending import CancelRefund
-from clawback.ids import ClaimId
 from clawback.money import major_text
 from tests.model import naive
 from tests.model.naive import Naive, Turn
@@ -46,8 +45,8 @@ class Play:
         self.world.settle(spare)
         self.payment = self.world.pay().payment_id
         self.spare_minor = spare.captured_minor
-        self.claims: list[str] = []
-        self.outside: set[str] = set()
+        self.claims: list[ClaimId] = []
+        self.outside: set[ClaimId] = set()
         self.rounds: Counter[str] = Counter()
 
     def take(self, turn: Turn) -> None:
@@ -55,7 +54,7 @@ class Play:
         what, number, amount = turn
         world, payment = self.world, self.world.payment(self.payment)
         world.later(seconds=1)
-        claim = world.claim(ClaimId(self.claims[number])) if number >= 0 else None
+        claim = world.claim(self.claims[number]) if number >= 0 else None
         match what:
             case "refund":
                 world.opened(payment, major_text(amount, 2))
@@ -109,7 +108,7 @@ class Play:
 
     def statuses(self) -> list[str]:
         """How each claim stands."""
-        return [self.world.claim(ClaimId(name)).status for name in self.claims]
+        return [self.world.claim(name).status for name in self.claims]
 
 
 def play(taken: list[Turn]) -> None:
