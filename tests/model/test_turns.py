@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from clawback.balances import model as balances
 from clawback.claims import disputes, ending, shares
 from clawback.claims.ending import CancelRefund
+from clawback.ids import ClaimId
 from clawback.money import major_text
 from tests.model import naive
 from tests.model.naive import Naive, Turn
