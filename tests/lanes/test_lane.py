@@ -219,6 +219,7 @@ async def test_a_refused_command_leaves_its_key_free(database: str) -> None:
         await lanes.submit(book, books.capture(wanted.payment_id), None)
         later = await lanes.submit(book, refund(wanted.payment_id, "10"), shown, key)
         assert isinstance(later, Answer)
+        assert (later.status, later.replayed) == (201, False)
 
 
 async def test_a_key_lives_on_while_its_claim_is_open(database: str) -> None:
