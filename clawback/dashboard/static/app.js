@@ -5,6 +5,7 @@
   const $ = (selector, root = document) => root.querySelector(selector);
   const body = document.body;
   const dialog = $("#dialog");
+  let leaving = false;
 
   // Dialogs: a link or GET form marked data-dialog is loaded into the dialog, not gone to.
 
@@ -30,12 +31,17 @@
     if (form.matches("form[data-dialog]") && dialog && dialog.open) {
       event.preventDefault();
       load(`${form.action}?${new URLSearchParams(new FormData(form))}`);
+    } else if (form.method === "get") {
+      leaving = true;
     } else if (form.method === "post") {
       // A second click must not send twice; the server would know it by its key all the same.
       setTimeout(() => { for (const one of form.querySelectorAll("button")) one.disabled = true; });
     }
   });
+  // Who goes to another page needs no part of this one any more.
+  document.addEventListener("htmx:beforeRequest", (event) => { if (leaving) event.preventDefault(); });
   addEventListener("pageshow", () => {
+    leaving = false;
     for (const one of document.querySelectorAll("form button:disabled")) one.disabled = false;
   });
 
