@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from clawback.dashboard.app import PAGES
-from clawback.dashboard.roles import CALLS, ROLES, may_call
+from clawback.dashboard.roles import CALLS, PAYER, ROLES, may_call
 from clawback.tables import ROUTES
 from tests.dashboard.visitor import Person, Shown, Staff, Visitor
 from tests.support.databases import Database
@@ -271,3 +271,14 @@ def test_two_people_settle_a_review(
     assert [tuple(row) for row in acts] == [
         ("review_paid_proposed", "dashboard"), ("review_paid_confirmed", "dashboard"),
     ]  # fmt: skip
+
+
+def test_only_who_may_name_an_account_sees_the_payers_link(
+    staff: Staff, shop: Shop, browsers: dict[str, Visitor]
+) -> None:
+    payment = shop.take_payment(method="sbx_oxxo")
+    claim = str(shop.post(f"/payments/{payment}/refund", {"amount": 4})["refundId"])
+    link = str(shop.get(f"/claims/{claim}")["payerDetailsUrl"])
+    path = f"{staff.book()}/claims/{claim}"
+    seen = {role for role, browser in browsers.items() if link in browser.get(path).text}
+    assert seen == {role for role in ROLES if PAYER in ROLES[role]} == {"owner", "operator"}
