@@ -39,10 +39,11 @@ def next_operation(claim: Claim, rules: CallRules | None) -> str | None:
 
 
 def wait_for_people(draft: Draft, claim: Claim, actor: str) -> Claim:
-    """Neither send nor ask; what was accepted has until its latest arrival to be told of."""
+    """Neither send nor ask; what was accepted has until its latest arrival, a day at least."""
     if claim.provider_state != "accepted":
         return put_in_review(draft, claim, UNSAFE, actor)
-    until = claim.expected_by or claim.created_at + timedelta(days=1)
+    a_day = (claim.resolved_at or claim.created_at) + timedelta(days=1)
+    until = max(claim.expected_by or a_day, a_day)
     if until > draft.now:
         return draft.put_claim(msgspec.structs.replace(claim, due_at=until))
     return put_in_review(draft, claim, SILENT, actor)

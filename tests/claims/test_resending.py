@@ -1,5 +1,6 @@
 """A result that is not known, on rails that can be asked, asked again, or neither (P7)."""
 
+from datetime import timedelta
 from typing import Final
 
 import pytest
@@ -106,13 +107,18 @@ def test_an_idempotent_call_is_the_way_to_ask() -> None:
 
 
 def test_an_accepted_one_may_be_silent_until_its_latest_arrival() -> None:
+    """And for a day where a rail says that it is done at once."""
     world, claim = sent(NEITHER, "accepted")
-    assert claim.expected_by is not None
-    world.now = claim.expected_by.replace(microsecond=0)
-    world.later(seconds=-1)
+    assert claim.resolved_at is not None
+    assert claim.expected_by == claim.created_at
+    until = claim.resolved_at + timedelta(days=1)
     assert world.start(claim).attempt is None
-    assert not world.claim(claim.claim_id).needs_review
-    world.later(seconds=2)
+    waiting = world.claim(claim.claim_id)
+    assert (waiting.needs_review, waiting.due_at) == (False, until)
+    world.now = until - timedelta(seconds=1)
+    world.start(claim)
+    assert world.claim(claim.claim_id) == waiting
+    world.now = until
     world.start(claim)
     assert world.claim(claim.claim_id).needs_review
     check(world)
