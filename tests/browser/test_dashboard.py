@@ -89,7 +89,7 @@ def opened(
     finally:
         context.close()
     strangers = [one for one in asked if not re.match(r"http://127\.0\.0\.1:\d+/dashboard/", one)]
-    told = [text for text in wrong if "status of 4" not in text]
+    told = [text for text in wrong if not re.search("status of 4|^Clear-Site-Data header on", text)]
     assert (strangers, told) == ([], [])
 
 

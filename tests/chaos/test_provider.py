@@ -28,7 +28,7 @@ UNEXPECTED: Final = ("claim.failed", "claim.reopened", "claim.canceled")
 FRESH_REFERENCE: Final = '''
 """Planted: what is not known is sent again, each time under a new reference."""
 import msgspec
-from clawback.claims import fold
+from clawback.claims import fold, resending
 from clawback.providers import port
 
 _next_attempt = fold._next_attempt
@@ -44,7 +44,7 @@ def _fresh(draft, claim, command, operation):
 
 
 fold._next_attempt = _fresh
-fold.LOOK_FIRST = frozenset()
+resending.LOOK_FIRST = frozenset()
 '''
 READ_AS_DECLINED: Final = '''
 """Planted: a call without an answer is taken for a refusal."""
@@ -123,6 +123,7 @@ def test_each_claim_is_paid_once_and_ends(tmp_path: Path) -> None:
         tree.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("planted", "seen"),
     [(FRESH_REFERENCE, "paid 2 times"), (READ_AS_DECLINED, "claim.failed, though nobody")],

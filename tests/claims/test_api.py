@@ -235,10 +235,10 @@ def test_a_released_claim_tells_its_way(scene: Scene) -> None:
 def test_every_filter_finds_its_rows(scene: Scene, listed: Listed) -> None:
     rows = listed.whole()
     values: dict[str, tuple[str, ...]] = {
-        "kind": ("user_dispute", "chargeback", "none"),
-        "status": ("pending", "approved", "released", "canceled", "failed", "reversed", "none"),
+        "kind": ("user_dispute", "chargeback", "med"),
+        "status": ("pending", "approved", "released", "canceled", "failed", "reversed", "rejected"),
         "pendingReason": ("awaiting_funds", "awaiting_payer_details", "awaiting_approval",
-                          "processing", "none"),
+                          "processing", "provider_unknown"),
         "transactionId": (rows[0]["transactionId"], rows[-2]["transactionId"], "TXN-0"),
         "shopId": (rows[0]["shopId"], "SHP-MP2Z7QK4-0000"),
     }  # fmt: skip

@@ -126,13 +126,13 @@ def _import_killing(tree: Tree, shop: Shop, file: Path, draw: random.Random) -> 
             arguments, env=environment(tree, shop), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         try:
-            process.communicate(timeout=0.4 + draw.random())
+            _, said = process.communicate(timeout=0.4 + draw.random())
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.communicate()
             kills += 1
             continue
-        assert process.returncode == 0, process.returncode
+        assert process.returncode == 0, said
         return kills
 
 

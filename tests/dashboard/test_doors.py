@@ -269,10 +269,11 @@ def test_the_command_line_lets_in(served: Tree, staff: Staff) -> None:
     twice = served.run("users", "create", "cli@test.example", "--name", "x", "--merchant",
                        staff.merchant)  # fmt: skip
     assert (twice.returncode, "already" in twice.stderr) == (1, True)
+    served.told("merchants", "create", "MCH-LONE", "Lone")
     last = served.told("users", "create", "lone@test.example", "--name", "Lone", "--merchant",
-                       staff.merchant, "--role", "owner", "--live")  # fmt: skip
+                       "MCH-LONE", "--role", "owner", "--live")  # fmt: skip
     assert last["role"] == "owner"
-    kept = served.run("users", "grant", "lone@test.example", "--merchant", staff.merchant,
+    kept = served.run("users", "grant", "lone@test.example", "--merchant", "MCH-LONE",
                       "--role", "-", "--live")  # fmt: skip
     assert (kept.returncode, "at least one owner" in kept.stderr) == (1, True)
     listed = served.told("users", "list")["data"]

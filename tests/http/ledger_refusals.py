@@ -26,7 +26,7 @@ def ledger() -> Iterator[Row]:
     yield Row("statement of nothing", get("/ledger/statement"), "invalid_parameter", "account")
     yield Row("statement, twice", get(_ask() + "&to=x"), "invalid_parameter", "to")
     yield Row("statement, more", get(_ask(limit="1")), "invalid_parameter", "limit")
-    for account in ("Pending", "pending ", "provider:", "provider:none", "provider:a:b", "%27"):
+    for account in ("Pending", "pending%20", "provider:", "provider:none", "provider:a:b", "%27"):
         yield Row(f"account {account}", get(_ask(account=account)), "invalid_parameter", "account")
     ask = get(_ask(account="frozen", currency="MXN"))
     yield Row("no such account in MXN", ask, "invalid_parameter", "account")

@@ -316,7 +316,7 @@ def test_a_planted_bug_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> No
     PLANTED[bug](monkeypatch)
     with pytest.raises((AssertionError, ExceptionGroup)):
         run_state_machine_as_test(
-            Machine, settings=settings(CASES, max_examples=200, phases=(Phase.generate,))
+            Machine, settings=settings(CASES, max_examples=2_000, phases=(Phase.generate,))
         )
 
 

@@ -67,7 +67,7 @@ COMMAND_OTHERS: Final = {
 }  # fmt: skip
 """What only looks, or writes a file of its own."""
 
-GROUPS: Final = ("merchants", "keys", "books", "providers", "payouts", "acts")
+GROUPS: Final = ("merchants", "keys", "books", "providers", "payouts", "acts", "users")
 DETAILS: Final = {"rail": "spei", "holderName": "Payer", "account": "999180000000100177"}
 
 

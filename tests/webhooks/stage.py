@@ -29,7 +29,7 @@ from clawback.route import BookRef, Kept
 from clawback.seal import Seal, of_endpoint
 from clawback.webhooks.model import Changed, CreateEndpoint
 from clawback.work.deliveries import Deliveries
-from tests.support.books import open_book, open_lanes, take_payment
+from tests.support.books import KEY, open_book, open_lanes, take_payment
 
 SECRET: Final = "whsec_Y2xhd2JhY2stY29udHJhY3QtdGVzdC1zZWNyZXQtMzI="
 OK: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
@@ -172,6 +172,7 @@ class Stage:
             events=events or ("*",),
             description=None,
             sealed_secret=sealed,
+            actor=KEY,
         )
         done = await self.lanes.submit(where, command, Kept[Changed]())
         assert not isinstance(done, Refused), done

@@ -17,7 +17,7 @@ from clawback.egress import Egress
 from clawback.route import Kept
 from clawback.webhooks.model import Changed, ChangeEndpoint, RemoveEndpoint
 from clawback.work.deliveries import Deliveries
-from tests.support.books import open_book
+from tests.support.books import KEY, open_book
 from tests.webhooks.stage import Stage, receiving, staged
 
 FAN_OUT = "SELECT lane_fan_out_v1($1, $2, $3, $4)"
@@ -49,7 +49,7 @@ async def change(
 ) -> None:
     fields = ("active",) if active is not None else ("events",)
     command = ChangeEndpoint(
-        endpoint_id=endpoint, fields=fields, active=bool(active), events=events
+        actor=KEY, endpoint_id=endpoint, fields=fields, active=bool(active), events=events
     )
     await stage.lanes.submit(stage.book, command, Kept[Changed]())
 
@@ -170,7 +170,7 @@ async def test_a_removed_endpoint_gets_nothing_and_is_swept(database: str) -> No
         kept = await stage.endpoint(None)
         await stage.pay(3)
         await fan_out(stage, worker)
-        command = RemoveEndpoint(endpoint_id=endpoint)
+        command = RemoveEndpoint(endpoint_id=endpoint, actor=KEY)
         await stage.lanes.submit(stage.book, command, Kept[Changed]())
         await stage.pay()
         await fan_out(stage, worker)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from clawback.route import Kept
 from clawback.webhooks.model import Changed, ChangeEndpoint
-from tests.support.books import proved
+from tests.support.books import KEY, proved
 from tests.webhooks.stage import SECRET, Stage, answering, receiving, staged, status
 from tests.webhooks.test_deliveries import got, verify
 
@@ -94,7 +94,7 @@ async def test_switched_on_again_it_starts_afresh_and_goes_on_with_what_is_due(
         await stage.pay()
         await stage.until("off", lambda: off(stage, endpoint))
         await stage.move_clock(6 * DAY)
-        command = ChangeEndpoint(endpoint_id=endpoint, fields=("active",), active=True)
+        command = ChangeEndpoint(endpoint_id=endpoint, fields=("active",), active=True, actor=KEY)
         await stage.lanes.submit(stage.book, command, Kept[Changed]())
         await stage.until_status(endpoint, "failed", attempts=2)
         assert await row_of(stage, endpoint) == (True, None), "its five days begin again"
