@@ -52,7 +52,8 @@ def dispute(charge: str, **more: object) -> dict[str, Any]:
     """The body of a notice about a case that the provider does not know; a word of its own."""
     now = wire_time(real_now())
     case = {
-        "id": f"odd_{next(_NUMBERS)}_{milliseconds(real_now())}", "case": "odd", "kind": "chargeback", "chargeReference": charge,
+        "id": f"odd_{next(_NUMBERS)}_{milliseconds(real_now())}", "case": "odd",
+        "kind": "chargeback", "chargeReference": charge,
         "status": "opened", "round": 1, "amountMinor": 1000, "currency": "MXN",
         "demandedMinor": 1000,
         "reason": None,
