@@ -403,7 +403,7 @@ kept.close()
 
 
 @needs_root
-@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv here")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="rights are taken away with setpriv")
 def test_root_of_a_container_can_do_the_same(data: Path) -> None:
     """Containers leave root without the right to look into others' processes and folders."""
     done = subprocess.run(
@@ -418,7 +418,7 @@ def test_root_of_a_container_can_do_the_same(data: Path) -> None:
 
 
 @needs_root
-@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv here")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="rights are taken away with setpriv")
 def test_root_that_cannot_reach_its_data_says_what_to_open(data: Path) -> None:
     start = "import sys; from pathlib import Path; from clawback.db.embedded import *; "
     start += "EmbeddedPostgres(Path(sys.argv[1])).start()"

@@ -206,7 +206,6 @@ def squawk(*paths: Path, alone: bool = False) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.skipif(SQUAWK_PROGRAM is None, reason="squawk is not installed")
 def test_no_file_harms_a_database_in_use(tmp_path: Path) -> None:
     """The first file is left out: it fills an empty database, where nobody waits."""
     found = sorted((ROOT / "clawback/db/migrations").glob("*.sql"))[1:]
