@@ -20,6 +20,7 @@ pytestmark = pytest.mark.timeout(300)
 
 PASSWORD: Final = "correct horse battery staple"
 ADDRESSES: Final = (f"127.9.{high}.{low}" for high in range(250) for low in range(1, 250))
+NUMBERS: Final = itertools.count()
 EARLIER: Final = {
     "unused": "UPDATE sessions SET seen_at = seen_at - interval '2 hours' WHERE person_id = $1",
     "old": "UPDATE sessions SET ends_at = ends_at - interval '13 hours' WHERE person_id = $1",
@@ -56,10 +57,10 @@ def sign_in(visitor: Visitor, login: str, code: str, password: str = PASSWORD, t
     return visitor.post(path, {"login": login, "password": password, "code": code}).status
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def ana(served: Tree, staff: Staff) -> tuple[Person, str]:
-    """Somebody who is set up, and the secret of the second factor."""
-    person = staff.hire("ana@test.example", test="operator")
+    """Somebody who is set up and whom nobody guessed at, and the secret of the second factor."""
+    person = staff.hire(f"ana-{next(NUMBERS)}@test.example", test="operator")
     secret, _ = set_up(staff, person, Visitor(served, next(ADDRESSES)))
     return person, secret
 
