@@ -220,6 +220,7 @@ def test_charts_are_drawn_and_said(
         page.screenshot(path=str(pictures / "home.png"), full_page=True)
 
 
+@pytest.mark.long
 def test_nothing_moves_under_the_finger(
     browser: Browser,
     state: StorageState,
@@ -239,7 +240,7 @@ def test_nothing_moves_under_the_finger(
             assert page.evaluate("window.shift") < 0.1, path
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_every_page_is_for_everybody(
     browser: Browser, state: StorageState, base: str, shop: Shop, scheme: str
 ) -> None:

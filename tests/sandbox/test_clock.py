@@ -185,6 +185,7 @@ def slow_refund(shop: Shop, hangs: int) -> str:
     return str(shop.post(f"/payments/{payment}/refund", {"amount": 10})["refundId"])
 
 
+@pytest.mark.long
 def test_a_clock_that_takes_long_is_polled(tree: Tree, shop: Shop) -> None:
     """The call answers after ten seconds, the clock goes on."""
     claim = slow_refund(shop, 2)
