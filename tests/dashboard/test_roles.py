@@ -129,12 +129,12 @@ _BOOKS: Final = "book_id IN (SELECT book_id FROM books WHERE merchant_id = $1)"
 
 
 def _entries(rows: Database) -> int:
-    query = f"SELECT count(*) AS n FROM entries WHERE {_BOOKS}"  # noqa: S608 - our own words
+    query = f"SELECT count(*) AS n FROM entries WHERE {_BOOKS}"  # noqa: S608 - our names
     return int(rows.rows(query, MERCHANT)[0]["n"])
 
 
 def _acts(rows: Database) -> list[tuple[str, int]]:
-    query = f"SELECT action, count(*) FROM acts WHERE {_BOOKS} GROUP BY 1"  # noqa: S608 - our own words
+    query = f"SELECT action, count(*) FROM acts WHERE {_BOOKS} GROUP BY 1"  # noqa: S608 - our names
     return [tuple(row) for row in rows.rows(query, MERCHANT)]
 
 
