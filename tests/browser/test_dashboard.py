@@ -27,7 +27,8 @@ SMALL: Final = {"width": 360, "height": 740}
 AXE: Final = Path(__file__).with_name("vendored") / "axe.min.js"
 HOSTILE: Final = '<img src=x onerror="window.hit=1">" hx-get="/x" hx-trigger="load"'
 PAGES: Final = ("/", "/payments", "/claims", "/work", "/books", "/books/entries", "/events",
-                "/webhooks", "/keys", "/sandbox", "/batches", "/settings")  # fmt: skip
+                "/webhooks", "/keys", "/sandbox", "/batches", "/settings",
+                "/settings/book")  # fmt: skip
 PATIENCE: Final = 30_000
 
 expect.set_options(timeout=PATIENCE)

@@ -23,7 +23,8 @@ HOSTILE: Final = (
     "&lt;b&gt;&#60;script&#62;", "\u202e<\u2028script>", "=cmd|' /C calc'!A0",
 )  # fmt: skip
 LISTS: Final = ("/", "/payments", "/claims", "/work", "/books", "/books/entries", "/events",
-                "/webhooks", "/keys", "/sandbox", "/batches", "/settings", "/days")  # fmt: skip
+                "/webhooks", "/keys", "/sandbox", "/batches", "/settings", "/settings/book",
+                "/days")  # fmt: skip
 
 
 class Tags(HTMLParser):
