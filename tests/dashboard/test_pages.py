@@ -1,126 +1,23 @@
-"""Pages against a browser's attackers, and against the API: forms, headers, scripts, amounts."""
+"""Pages against a browser's attackers, and against the API: forms, headers, amounts."""
 
 import json
 import re
 import struct
-from html.parser import HTMLParser
 from typing import Any, Final
 
 import pytest
 
 from clawback.dashboard.app import PAGES
-from tests.dashboard.visitor import Shown, Staff, Visitor, decoded
+from tests.dashboard.visitor import Staff, Visitor, decoded
 from tests.support.shops import Shop
 from tests.support.trees import Tree
 from tests.support.wire import API, Line, bearer, request
 
 pytestmark = pytest.mark.timeout(300)
 
-HOSTILE: Final = (
-    "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' autofocus onfocus=alert(1) '",
-    "</title></textarea></select><svg onload=alert(1)>", "{{7*7}}{% raw %}${7*7}",
-    "javascript:alert(1)", '" hx-get="/x" hx-trigger="load" x="', "<div hx-on:click='alert(1)'>",
-    "&lt;b&gt;&#60;script&#62;", "\u202e<\u2028script>", "=cmd|' /C calc'!A0",
-)  # fmt: skip
 LISTS: Final = ("/", "/payments", "/claims", "/work", "/books", "/books/entries", "/events",
                 "/webhooks", "/keys", "/sandbox", "/batches", "/settings", "/settings/book",
                 "/days")  # fmt: skip
-
-
-class Tags(HTMLParser):
-    """What a browser would make of a page."""
-
-    def __init__(self, text: str) -> None:
-        """Read it."""
-        super().__init__(convert_charrefs=True)
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def open_tag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep it."""
-        self.found.append((tag, dict(attrs)))
-
-    handle_starttag = open_tag
-
-
-def inert(page: Shown) -> None:
-    """Nothing on the page runs but our own two scripts; nothing comes from elsewhere."""
-    tags = Tags(page.text).found
-    for tag, attributes in tags:
-        assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
-        assert "style" not in attributes, (tag, attributes)
-        assert not [name for name in attributes if name.startswith("hx-on")], (tag, attributes)
-        if tag == "script":
-            assert (attributes.get("src") or "").startswith("/dashboard/static/"), attributes
-            assert attributes.get("nonce"), attributes
-        for name in ("href", "src", "action", "hx-get"):
-            value = attributes.get(name)
-            if value is not None and tag != "a":
-                assert value.startswith("/dashboard/"), (tag, name, value)
-            if tag == "a" and value is not None:
-                assert re.match(r"/dashboard/|#|http://127\.|https?://", value), (tag, value)
-    assert not {tag for tag, _ in tags} & {"iframe", "object", "embed", "base", "img"}
-    asking = [one for _, one in tags if "hx-get" in one]
-    for one in asking:
-        assert (one["hx-get"] or "").startswith("/dashboard/bk_"), one
-
-
-@pytest.fixture(scope="module")
-def hostile(shop: Shop) -> tuple[list[str], list[str]]:
-    """Payments and claims full of scripts."""
-    payments, claims = [], []
-    for text in HOSTILE:
-        body = {"amount": 50, "paymentMethodId": "sbx_spei", "country": "MX", "userName": text,
-                "merchantOrderId": text, "metadata": {"note": text}}  # fmt: skip
-        name = str(shop.post("/payments", body)["id"])
-        shop.post(f"/payments/{name}/simulate", {"action": "paid"}, 200)
-        asked = shop.post(f"/payments/{name}/refund", {"amount": 1, "reason": text})
-        shop.post(f"/payments/{name}/simulate", {"action": "inquiry", "reason": text}, 200)
-        payments.append(name)
-        claims.append(str(asked["refundId"]))
-    return payments, claims
-
-
-def test_data_is_never_markup(
-    staff: Staff, shop: Shop, owner: Visitor, hostile: tuple[list[str], list[str]]
-) -> None:
-    base = staff.book()
-    disputes = [one["id"] for one in shop.get("/claims", kind="inquiry")["data"]]
-    shop.post(f"/claims/{disputes[0]}/evidence", {"type": "other", "text": HOSTILE[0],
-                                                  "note": HOSTILE[1]})  # fmt: skip
-    shop.post("/webhooks", {"events": ["*"], "description": HOSTILE[3]})
-    paths = [*LISTS, *(f"/payments/{one}" for one in hostile[0]),
-             *(f"/claims/{one}" for one in (*hostile[1], *disputes[:3])),
-             f"/payments/{hostile[0][0]}/refund",
-             f"/payments/{hostile[0][1]}/refund/confirm?amount=1&reason={'%3Cscript%3E'}",
-             "/payments?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&status=%22%3E%3Cimg%3E",
-             "/claims?kind=%3Cscript%3E",
-             "/events?type=%3Cscript%3E&objectId=%22onload=x"]  # fmt: skip
-    for path in paths:
-        page = owner.get(base + path)
-        assert page.status in {200, 422}, (path, page.status, page.error)
-        inert(page)
-    shown = owner.get(f"{base}/payments/{hostile[0][0]}")
-    assert shown.says("<script>alert(1)</script>"), "the control: it is there, as text"
-
-
-def test_a_planted_page_is_caught() -> None:
-    for text in HOSTILE[:5]:
-        page = Shown(200, (), f"<p title='{text}'>{text}</p><textarea>{text}</textarea>")
-        if "{{" in text:
-            continue
-        with pytest.raises(AssertionError):
-            inert(page)
-
-
-def test_csv_runs_no_formula(
-    staff: Staff, owner: Visitor, hostile: tuple[list[str], list[str]]
-) -> None:
-    file = owner.get(f"{staff.book()}/payments.csv")
-    assert file.status == 200
-    assert file.header("content-disposition").startswith("attachment")
-    assert "'=cmd|" in file.text
-    assert not re.search(r'(^|,)"?[=+@]', file.text, re.MULTILINE)
 
 
 def test_every_answer_has_its_headers(staff: Staff, owner: Visitor, served: Tree) -> None:
@@ -161,8 +58,8 @@ def test_every_answer_has_its_headers(staff: Staff, owner: Visitor, served: Tree
 def test_what_comes_from_elsewhere_does_nothing(
     staff: Staff, shop: Shop, owner: Visitor, headers: dict[str, str]
 ) -> None:
+    payment = shop.take_payment()
     before = shop.count("/claims")
-    payment = shop.get("/payments", limit=1)["data"][0]["id"]
     path = f"{staff.book()}/payments/{payment}/refund"
     assert owner.post(path, {"amount": "1"}, **headers).error == "forbidden"
     assert shop.count("/claims") == before
