@@ -1,6 +1,6 @@
 """Pages against a browser's attackers, and against the API: forms, headers, amounts."""
 
-import json
+import gzip
 import re
 import struct
 from typing import Any, Final
@@ -8,10 +8,10 @@ from typing import Any, Final
 import pytest
 
 from clawback.dashboard.app import PAGES
-from tests.dashboard.visitor import Staff, Visitor, decoded
+from tests.dashboard.visitor import COOKIE, Staff, Visitor, decoded
 from tests.support.shops import Shop
 from tests.support.trees import Tree
-from tests.support.wire import API, Line, bearer, request
+from tests.support.wire import API, Line, Reply, bearer, request
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -277,18 +277,25 @@ def test_each_page_in_each_language_and_colour(staff: Staff) -> None:
     assert away.header("location") == "/dashboard/"
 
 
-def test_files_are_kept_and_small(served: Tree, staff: Staff, owner: Visitor) -> None:
-    page = owner.get(f"{staff.book()}/")
-    names = set(re.findall(r'"(/dashboard/static/[^"]+)"', page.text))
-    days = owner.get(f"{staff.book()}/days")
-    names |= set(re.findall(r'"(/dashboard/static/[^"]+)"', days.text))
-    total = len(page.text.encode()) + len(days.text.encode())
-    assert len(names) >= 5
-    for name in names:
-        with Line(served.address) as line:
-            file = line.call("GET", name, [("Accept-Encoding", "gzip")], None)
-        assert file.status == 200, name
+def sent(served: Tree, path: str, cookie: str = "") -> Reply:
+    """An answer as a browser is sent it: compressed where we can."""
+    headers = [("Accept-Encoding", "gzip"), ("Cookie", f"{COOKIE}={cookie}")]
+    with Line(served.address) as line:
+        return line.call("GET", path, headers, None)
+
+
+def test_what_is_loaded_first_is_small(served: Tree, staff: Staff, owner: Visitor) -> None:
+    """Signing in, the first page and its charts, with all that they load, as it is sent."""
+    pages = [sent(served, "/dashboard/sign-in")]
+    pages += [sent(served, staff.book() + path, owner.cookie) for path in ("/", "/days")]
+    assert {one.status for one in pages} == {200}
+    names = {name for one in pages
+             for name in re.findall(r'"(/dashboard/static/[^"]+)"', one.body.decode())}  # fmt: skip
+    files = [sent(served, name) for name in names]
+    assert {name.rpartition("/")[2] for name in names} >= {"app.js", "chart.umd.min.js"}
+    for file in files:
+        assert (file.status, file.header("content-encoding")) == (200, "gzip")
         assert "immutable" in (file.header("cache-control") or "")
-        total += len(file.body)
+        assert len(file.body) < len(gzip.decompress(file.body)), "the control: it is packed"
+    total = sum(len(one.body) for one in (*pages, *files))
     assert total <= 150_000, total
-    assert json.dumps(sorted(names))
