@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, StorageState, expect
 
 from clawback.clock import milliseconds, real_now
 from clawback.dashboard.passwords import STEP_SECONDS, code_at
-from tests.browser.windows import AXE, PATIENCE, SMALL, barriers, fits, opened
+from tests.browser.windows import AXE, NOBODY, PATIENCE, SMALL, barriers, fits, opened
 from tests.support.shops import Shop
 from tests.support.trees import Tree
 
@@ -199,21 +199,32 @@ def test_nothing_moves_under_the_finger(
             assert page.evaluate("window.shift") < 0.1, path
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_is_for_everybody(
-    browser: Browser, state: StorageState, base: str, shop: Shop, scheme: str
+    browser: Browser, state: StorageState, base: str, shop: Shop, tree: Tree
 ) -> None:
-    """No barrier that axe knows, in both colours, on every page and on those of single things."""
+    """No barrier that axe knows, in both colours, on every kind of page there is."""
     known = tomllib.loads(AXE.with_name("VENDORED.toml").read_text())["vendored"][0]
     script = AXE.read_text()
     assert sha256(script.encode()).hexdigest() == known["sha256"]
     name = shop.take_payment(method="sbx_card")
     refund = shop.post(f"/payments/{name}/refund", {"amount": 1})["refundId"]
     case = shop.post(f"/payments/{name}/simulate", {"action": "chargeback"}, 200)["claimId"]
+    hook = shop.post("/webhooks", {"events": ["*"]})["id"]
+    entry = shop.get("/ledger/entries", limit=1)["data"][0]["id"]
+    single = (f"/payments/{name}", f"/payments/{name}/refund", f"/claims/{refund}",
+              f"/claims/{case}", f"/webhooks/{hook}", f"/books/entries/{entry}", "/books/proof",
+              "/days", f"/payments/{name}/refund/confirm?amount=1", "/claims/nothing")  # fmt: skip
     told = []
-    with opened(browser, state, color_scheme=scheme) as page:
-        for path in (*PAGES, f"/payments/{name}", f"/claims/{refund}", f"/claims/{case}"):
+    with opened(browser, state) as page:
+        for path in (*PAGES, *single):
             page.goto(base + path)
+            told += [(path, *one) for one in barriers(page, script)]
+        page.goto(f"{base}/")
+        page.evaluate("document.querySelector('main').append(document.createElement('img'))")
+        assert "image-alt" in {one[1] for one in barriers(page, script)}, "the control"
+    with opened(browser, NOBODY) as page:
+        for path in ("/sign-in", "/enter/nothing"):
+            page.goto(f"{tree.dev['url']}/dashboard{path}")
             told += [(path, *one) for one in barriers(page, script)]
     assert told == []
 
@@ -266,7 +277,7 @@ def test_a_second_person_comes_in_and_approves(
                      "MCH-NORTE", "--role", "operator")  # fmt: skip
     name = shop.take_payment()
     claim = shop.post(f"/payments/{name}/refund", {"amount": 5})["refundId"]
-    with opened(browser, {"cookies": [], "origins": []}) as page:
+    with opened(browser, NOBODY) as page:
         page.goto(str(made["link"]))
         secret = page.locator(".secret code").inner_text().replace(" ", "")
         page.screenshot(path=str(pictures / "set-up.png"))

@@ -57,13 +57,23 @@ def fits(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
 
 
-def barriers(page: Page, script: str) -> list[tuple[str, str, str]]:
-    """What axe finds on the page. `script`: axe; the page's policy binds only its own scripts."""
+def barriers(page: Page, script: str) -> list[tuple[str, ...]]:
+    """What axe finds on the page in light, and in dark as far as colours go.
+
+    `script`: axe; the page's policy binds the page's own scripts, not the debugger's.
+    """
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")  # else colours fade over
     page.evaluate(script)
-    found = page.evaluate("axe.run().then((done) => done.violations)")
+    told = _violations(page, "axe.run()")
+    page.emulate_media(color_scheme="dark")
+    told += _violations(page, "axe.run({ runOnly: ['color-contrast', 'link-in-text-block'] })")
+    return told
+
+
+def _violations(page: Page, run: str) -> list[tuple[str, ...]]:
     return [
-        (one["id"], node["html"][:160], node["failureSummary"][:200])
-        for one in found
+        (one["impact"], one["id"], node["html"][:160], node["failureSummary"][:200])
+        for one in page.evaluate(f"{run}.then((done) => done.violations)")
         for node in one["nodes"]
     ]
 
