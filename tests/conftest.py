@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 
 from clawback.db.embedded import EmbeddedPostgres
-from tests.holder import TEMPLATE, used
+from tests.holder import TEMPLATE, used_server, used_tree
 from tests.support.trees import Tree
 
 
@@ -31,10 +31,14 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def server() -> Iterator[EmbeddedPostgres]:
     """The run's own PostgreSQL, with a migrated template; it ends after its last user."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    folder = Path(tempfile.gettempdir()) / f"clawback-tests-{os.getuid()}-{run}"
-    with used(folder) as shared:
+    with used_server(folder_of_the_run("server")) as shared:
         yield shared
+
+
+def folder_of_the_run(what: str) -> Path:
+    """A folder that all test processes of this run share."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    return Path(tempfile.gettempdir()) / f"clawback-tests-{what}-{os.getuid()}-{run}"
 
 
 def dsn_of(server: EmbeddedPostgres, database: str) -> str:
@@ -93,11 +97,17 @@ def module_database(server: EmbeddedPostgres) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    """A whole `clawback dev`; tests that look at totals open books of their own in it."""
-    tree = Tree(tmp_path_factory.mktemp("served") / "data")
-    try:
+def served() -> Iterator[Tree]:
+    """The run's own `clawback dev`, with two API processes; all test processes share it.
+
+    Tests have merchants of their own in it, script no faults of the provider and kill nothing.
+    """
+    with used_tree(folder_of_the_run("tree")) as tree:
         yield tree
         tree.audit()
-    finally:
-        tree.close()
+
+
+@pytest.fixture(scope="session")
+def tree(served: Tree) -> Tree:
+    """The same; modules that disturb their tree have one of their own by this name."""
+    return served

@@ -1,8 +1,9 @@
-"""Holds the test run's PostgreSQL while a test process uses it: `python -m tests.holder FOLDER`.
+"""Holds what a test run has once, while a process uses it: `python -m tests.holder WHAT FOLDER`.
 
-It is nobody's child in spirit: whichever test process needs the server first starts this one, and
-it stays until the last of them is gone, however they go. Users are counted by a shared lock that
-each of them holds; nothing has to be given back for the server to end.
+WHAT is `server`, the run's PostgreSQL, or `tree`, a whole `clawback dev`. The holder is nobody's
+child in spirit: whichever test process needs the thing first starts it, and it stays until the
+last of them is gone, however they go. Users are counted by a shared lock that each of them holds;
+nothing has to be given back for the thing to end.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -21,10 +22,12 @@ import asyncpg
 
 from clawback.db import migrate
 from clawback.db.embedded import EmbeddedPostgres
+from tests.support.trees import Tree
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = "clawback_template"
 SETTINGS = {"shared_buffers": "128MB", "max_connections": "300", "max_wal_size": "1GB"}
+READY = "ready"
 LOOK_SECONDS = 0.2
 
 
@@ -33,16 +36,34 @@ def server_of(folder: Path) -> EmbeddedPostgres:
     return EmbeddedPostgres(folder / "server", settings=SETTINGS)
 
 
+def data_of(folder: Path) -> Path:
+    """The data directory of the tree in this folder."""
+    return folder / ".clawback"
+
+
 @contextmanager
-def used(folder: Path) -> Iterator[EmbeddedPostgres]:
+def used_server(folder: Path) -> Iterator[EmbeddedPostgres]:
     """The run's server with its template, started if this is the first user."""
+    with _used("server", folder):
+        yield server_of(folder)
+
+
+@contextmanager
+def used_tree(folder: Path) -> Iterator[Tree]:
+    """The run's tree, started if this is the first user."""
+    with _used("tree", folder):
+        yield Tree.joined(data_of(folder))
+
+
+@contextmanager
+def _used(what: str, folder: Path) -> Iterator[None]:
     with _turn(folder), (folder / "users").open("a") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
-        if not server_of(folder).status()["running"]:
-            _start_holder(folder)
+        if not (folder / READY).exists():
+            _start_holder(what, folder)
         kept = os.dup(users.fileno())
     try:
-        yield server_of(folder)
+        yield
     finally:
         os.close(kept)
 
@@ -63,10 +84,10 @@ def _turn(folder: Path) -> Iterator[IO[str]]:
                 return
 
 
-def _start_holder(folder: Path) -> None:
+def _start_holder(what: str, folder: Path) -> None:
     with (folder / "said").open("w") as said:
         holder = subprocess.Popen(
-            [sys.executable, "-m", "tests.holder", str(folder)],
+            [sys.executable, "-m", "tests.holder", what, str(folder)],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -89,13 +110,37 @@ async def make_template(server: EmbeddedPostgres) -> None:
     await connection.close()
 
 
-def main() -> None:
-    """Start, say so, wait until nobody uses it, stop, leave nothing behind."""
-    folder = Path(sys.argv[1])
+@contextmanager
+def held_server(folder: Path) -> Iterator[None]:
+    """PostgreSQL over this folder, with the template."""
     server = server_of(folder)
     server.start()
     try:
         asyncio.run(make_template(server))
+        yield
+    finally:
+        server.stop()
+
+
+@contextmanager
+def held_tree(folder: Path) -> Iterator[None]:
+    """A tree that serves with two API processes."""
+    tree = Tree(data_of(folder))
+    try:
+        yield
+    finally:
+        tree.close()
+
+
+HELD = {"server": held_server, "tree": held_tree}
+
+
+def main() -> None:
+    """Start, say so, wait until nobody uses it, stop, leave nothing behind."""
+    folder = Path(sys.argv[2])
+    with ExitStack() as held:
+        held.enter_context(HELD[sys.argv[1]](folder))
+        (folder / READY).touch()
         sys.stdout.write("ready\n")
         sys.stdout.close()
         while True:
@@ -105,11 +150,9 @@ def main() -> None:
                     fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue
-                server.stop()
+                held.close()
                 shutil.rmtree(folder)
                 return
-    finally:
-        server.stop()
 
 
 if __name__ == "__main__":

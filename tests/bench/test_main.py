@@ -10,6 +10,7 @@ SMALL = main.Plan(rounds=1, seconds=0.15, payments=400, enough_seconds=60.0)
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.long
 def test_small_run_is_sound(tmp_path: Path) -> None:
     found = main.measure(tmp_path / "a folder", SMALL, is_quick=True)
     assert found.audit_clean, found.figures.audit_broken

@@ -1,4 +1,4 @@
-"""One running `clawback dev` for all tests of claims over HTTP in a process."""
+"""The database of the run's tree, and merchants in it, for the tests of claims over HTTP."""
 
 from collections.abc import Iterator
 
@@ -9,24 +9,14 @@ from tests.support.registry import Registry
 from tests.support.trees import Tree
 
 
-@pytest.fixture(scope="package")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    """A tree that serves with two API processes."""
-    made = Tree(tmp_path_factory.mktemp("claims") / ".clawback")
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def rows(tree: Tree) -> Iterator[Database]:
     """Its database, looked at beside the product."""
     with Database(str(tree.dev["databaseUrl"])) as found:
         yield found
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def registry(tree: Tree) -> Iterator[Registry]:
     """Makes merchants of it."""
     with Registry(tree) as found:

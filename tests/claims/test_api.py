@@ -25,7 +25,7 @@ from tests.support.lists import (
     equals,
 )
 from tests.support.shapes import SHAPES, check, load
-from tests.support.shops import Shop, ask_provider, demo_shop, other_shop
+from tests.support.shops import Shop, demo_shop, other_shop
 from tests.support.trees import Tree
 from tests.support.wire import API, Line
 
@@ -135,7 +135,8 @@ def scene(served: Tree) -> Scene:
     ids = [claims[name] for name in ("first", "second", "brl")]
     _until(lambda: all(shop.get(f"/claims/{one}")["status"] == "released" for one in ids))
     payment = shop.take_payment()
-    ask_provider(served, operation="refund", sequence=["decline"])
+    fault = {"operation": "refund", "sequence": ["decline"], "transactionId": payment}
+    shop.post("/sandbox/faults", fault)
     refund("failed", payment, amount=5)
     _until(lambda: shop.get(f"/claims/{claims['failed']}")["status"] == "failed")
     served.told("books", "set", "MCH-READ-CLAIMS", "threshold=50")

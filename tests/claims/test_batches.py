@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.counts import count, seeded
-from tests.support.databases import Database
+from tests.support.databases import BookHash, Database
 from tests.support.shops import Shop, other_shop
 from tests.support.trees import Tree
 from tests.support.wire import API, Line, Reply
@@ -133,16 +133,17 @@ def test_the_whole_answer(shop: Shop) -> None:
     assert shop.get(f"/claims/{first['refundId']}")["reason"] == "other"
 
 
-def test_a_dry_run_then_its_commit(shop: Shop, rows: Database) -> None:
+def test_a_dry_run_then_its_commit(tree: Tree, shop: Shop) -> None:
     spei = shop.take_payment()
     body = {
         "dryRun": True,
         "rows": [{"transactionId": spei, "amount": 10}, {"transactionId": spei, "amount": 900},
                  {"transactionId": spei, "amount": "x", "reference": "odd"}],
     }  # fmt: skip
-    before = rows.state()
-    shown = shop.post(BATCH, body, 200)
-    after = rows.state()
+    with BookHash(tree.dev["databaseUrl"], "MCH-BATCH") as book:
+        before = book.quiet()
+        shown = shop.post(BATCH, body, 200)
+        after = book.now()
     assert [before[name] for name in QUIET] == [after[name] for name in QUIET]
     assert [row["outcome"] for row in shown["rows"]] == ["would_create", "refused", "refused"]
     assert "refundId" not in shown["rows"][0]

@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
@@ -18,16 +17,6 @@ PNG: Final = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(17) + b"\x00\x00\x00
 JPEG: Final = b"\xff\xd8\xff\xe0" + bytes(40) + b"\xff\xd9"
 DAY: Final = 86_400
 RECEIPT: Final = ("type", None, b"receipt")
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    made = Tree(tmp_path_factory.mktemp("exhibits") / "data", processes=1)
-    try:
-        yield made
-        made.audit()
-    finally:
-        made.close()
 
 
 @pytest.fixture(scope="module")

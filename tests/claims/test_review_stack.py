@@ -6,7 +6,6 @@ people find goes the way of the command line.
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any, Final
 
 import asyncpg
@@ -52,15 +51,6 @@ TRIED: Final = (
 )
 """Each kind and status once, the findings in turn, unless there is time: a MED is as a chargeback.
 All cells are tried on the model each time."""
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    made = Tree(tmp_path_factory.mktemp("reviews") / "data", processes=1)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 class Scene:

@@ -131,6 +131,7 @@ def test_sigterm_stops_the_whole_tree_and_the_next_start_is_quick(tmp_path: Path
     assert took < 15
 
 
+@pytest.mark.long
 def test_a_killed_tree_leaves_no_process_and_can_be_started_again(tmp_path: Path) -> None:
     first = Tree(tmp_path / "data")
     try:

@@ -82,6 +82,7 @@ def test_the_guide_to_refunds_works_as_typed(tree: Tree) -> None:
     assert "clean: the books balance" in checked.stdout
 
 
+@pytest.mark.long
 def test_the_guide_to_running_works_as_typed(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path / "server")
     server.start()
@@ -120,6 +121,7 @@ def test_the_guide_to_the_sandbox_works_as_typed(tree: Tree) -> None:
     assert "clean: the books balance" in said
 
 
+@pytest.mark.long
 def test_the_guide_to_the_dashboard_works_as_typed(tree: Tree) -> None:
     home = tree.data.parent
     put_command(home)

@@ -1,7 +1,6 @@
 """Every scenario plays to its end over the public API; the clock and the faults by command."""
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -27,32 +26,22 @@ WANTED = {
 }
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    made = Tree(tmp_path_factory.mktemp("trigger") / "data", processes=1)
-    try:
-        yield made
-        made.audit()
-    finally:
-        made.close()
-
-
 def key_of(shop: Shop) -> tuple[str, ...]:
     host, port = shop.address
     return ("--url", f"http://{host}:{port}", "--key", shop.key)
 
 
-def test_all_scenarios_are_listed(tree: Tree) -> None:
-    listed = tree.told("trigger", "--list")["data"]
+def test_all_scenarios_are_listed(served: Tree) -> None:
+    listed = served.told("trigger", "--list")["data"]
     assert {one["name"] for one in listed} == WANTED
     assert all(one["about"] for one in listed)
     assert set(scenarios.names()) == WANTED
 
 
 @pytest.mark.parametrize("name", sorted(WANTED))
-def test_a_scenario_plays_to_its_end_on_a_new_book(tree: Tree, name: str) -> None:
-    shop = other_shop(tree, f"MCH-{name.upper()}")
-    done = tree.run("trigger", name, "--json", *key_of(shop))
+def test_a_scenario_plays_to_its_end_on_a_new_book(served: Tree, name: str) -> None:
+    shop = other_shop(served, f"MCH-{name.upper()}")
+    done = served.run("trigger", name, "--json", *key_of(shop))
     assert done.returncode == 0, done.stderr
     played = json.loads(done.stdout)
     assert len(played["steps"]) == len(scenarios.read(name).steps)
@@ -60,20 +49,20 @@ def test_a_scenario_plays_to_its_end_on_a_new_book(tree: Tree, name: str) -> Non
     assert shop.get("/sandbox/clock")["status"] == "ready"
 
 
-def test_a_scenario_works_on_a_book_that_is_in_use(tree: Tree) -> None:
+def test_a_scenario_works_on_a_book_that_is_in_use(served: Tree) -> None:
     """On the demo merchant's, whatever it has: what is available is put aside first."""
     for _ in range(2):
-        done = tree.run("trigger", "med-on-half-empty-balance")
+        done = served.run("trigger", "med-on-half-empty-balance")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "8. expect" in done.stdout
         assert "kind med" in done.stdout
 
 
-def test_a_scenario_that_comes_out_otherwise_says_how(tree: Tree) -> None:
-    done = tree.run("trigger", "no-such-thing")
+def test_a_scenario_that_comes_out_otherwise_says_how(served: Tree) -> None:
+    done = served.run("trigger", "no-such-thing")
     assert done.returncode == 1
     assert "there is no scenario" in done.stderr
-    live = tree.run("trigger", "refund-on-day-89", "--live")
+    live = served.run("trigger", "refund-on-day-89", "--live")
     assert live.returncode == 1
     assert done.stdout == ""
 
@@ -93,12 +82,12 @@ def test_a_scenario_is_read_strictly() -> None:
             scenarios.parse("x", head + bad)
 
 
-def test_the_clock_by_command(tree: Tree) -> None:
-    shop = other_shop(tree, "MCH-CLOCK-COMMAND")
+def test_the_clock_by_command(served: Tree) -> None:
+    shop = other_shop(served, "MCH-CLOCK-COMMAND")
     key = key_of(shop)
 
     def told(*arguments: str) -> dict[str, object]:
-        done = tree.run("clock", *arguments, "--json", *key)
+        done = served.run("clock", *arguments, "--json", *key)
         assert done.returncode == 0, done.stderr
         found: dict[str, object] = json.loads(done.stdout)
         return found
@@ -108,25 +97,25 @@ def test_the_clock_by_command(tree: Tree) -> None:
     assert told("advance", "90")["offsetSeconds"] == 172_890
     to = datetime.fromisoformat(str(told("show")["now"])) + timedelta(days=10)
     assert datetime.fromisoformat(str(told("set", to.isoformat())["now"])) >= to
-    wrong = tree.run("clock", "advance", "soon", *key)
+    wrong = served.run("clock", "advance", "soon", *key)
     assert wrong.returncode == 1
     assert "is no span of time" in wrong.stderr
-    back = tree.run("clock", "set", "2020-01-01T00:00:00Z", *key)
+    back = served.run("clock", "set", "2020-01-01T00:00:00Z", *key)
     assert back.returncode == 1
     assert "invalid_field" in back.stderr
 
 
-def test_faults_by_command(tree: Tree) -> None:
-    shop = other_shop(tree, "MCH-FAULT-COMMAND")
+def test_faults_by_command(served: Tree) -> None:
+    shop = other_shop(served, "MCH-FAULT-COMMAND")
     key = key_of(shop)
-    added = tree.run("faults", "add", "refund", "decline", "none", "--repeat", "--json", *key)
+    added = served.run("faults", "add", "refund", "decline", "none", "--repeat", "--json", *key)
     assert added.returncode == 0, added.stderr
     assert json.loads(added.stdout)["remaining"] == ["decline", "none"]
-    listed = json.loads(tree.run("faults", "list", "--json", *key).stdout)["data"]
+    listed = json.loads(served.run("faults", "list", "--json", *key).stdout)["data"]
     assert [(one["operation"], one["repeat"]) for one in listed] == [("refund", True)]
-    assert "decline" in tree.run("faults", "list", *key).stdout
-    cleared = json.loads(tree.run("faults", "clear", "--json", *key).stdout)
+    assert "decline" in served.run("faults", "list", *key).stdout
+    cleared = json.loads(served.run("faults", "clear", "--json", *key).stdout)
     assert cleared == {"ok": True, "cleared": 1}
-    wrong = tree.run("faults", "add", "refund", "lost", *key)
+    wrong = served.run("faults", "add", "refund", "lost", *key)
     assert wrong.returncode == 1
     assert "invalid_field" in wrong.stderr

@@ -103,6 +103,7 @@ def report(account: Account, killer: Killer) -> None:
     )
 
 
+@pytest.mark.long
 def test_the_same_harness_sees_the_loss_when_commits_are_not_on_disk(tmp_path: Path) -> None:
     (tmp_path / "planted").mkdir()
     (tmp_path / "planted" / "sitecustomize.py").write_text(UNSAFE)

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.timeout(300)
 
 PASSWORD: Final = "correct horse battery staple"
 ADDRESSES: Final = (f"127.9.{high}.{low}" for high in range(250) for low in range(1, 250))
+NUMBERS: Final = itertools.count()
 EARLIER: Final = {
     "unused": "UPDATE sessions SET seen_at = seen_at - interval '2 hours' WHERE person_id = $1",
     "old": "UPDATE sessions SET ends_at = ends_at - interval '13 hours' WHERE person_id = $1",
@@ -56,12 +57,23 @@ def sign_in(visitor: Visitor, login: str, code: str, password: str = PASSWORD, t
     return visitor.post(path, {"login": login, "password": password, "code": code}).status
 
 
-@pytest.fixture(scope="module")
-def ana(served: Tree, staff: Staff) -> tuple[Person, str]:
+def somebody(staff: Staff) -> tuple[Person, str]:
     """Somebody who is set up, and the secret of the second factor."""
-    person = staff.hire("ana@test.example", test="operator")
-    secret, _ = set_up(staff, person, Visitor(served, next(ADDRESSES)))
+    person = staff.hire(f"ana-{next(NUMBERS)}@test.example", test="operator")
+    secret, _ = set_up(staff, person, Visitor(staff.tree, next(ADDRESSES)))
     return person, secret
+
+
+@pytest.fixture(scope="module")
+def ana(staff: Staff) -> tuple[Person, str]:
+    """Somebody whom nobody guesses at more than once."""
+    return somebody(staff)
+
+
+@pytest.fixture
+def guessed(staff: Staff) -> tuple[Person, str]:
+    """Somebody for one test alone, who may be guessed at."""
+    return somebody(staff)
 
 
 def fresh_code(staff: Staff, person: Person, secret: str) -> str:
@@ -87,9 +99,9 @@ def test_password_and_code_let_in_once(served: Tree, staff: Staff, ana: tuple[Pe
 
 
 def test_whatever_is_wrong_reads_the_same(
-    served: Tree, staff: Staff, ana: tuple[Person, str], rows: Database
+    served: Tree, staff: Staff, guessed: tuple[Person, str], rows: Database
 ) -> None:
-    person, secret = ana
+    person, secret = guessed
     gone = staff.hire("gone@test.example", test="operator")
     never = staff.hire("never-set-up@test.example", test="operator")
     set_up(staff, gone, Visitor(served, next(ADDRESSES)))
@@ -115,9 +127,9 @@ def test_whatever_is_wrong_reads_the_same(
 
 
 def test_a_thousand_guesses_are_slowed_and_the_owner_gets_in(
-    served: Tree, staff: Staff, ana: tuple[Person, str]
+    served: Tree, staff: Staff, guessed: tuple[Person, str]
 ) -> None:
-    person, secret = ana
+    person, secret = guessed
     home = next(ADDRESSES)
     first = Visitor(served, home)
     assert sign_in(first, person.login, fresh_code(staff, person, secret)) == 303

@@ -61,6 +61,7 @@ def test_strangers_hear_nothing(served: Tree, staff: Staff, browsers: dict[str, 
     assert Visitor(served).get(f"{staff.book()}/live").status == 303
 
 
+@pytest.mark.long
 def test_a_stream_ends_with_its_session(served: Tree, staff: Staff) -> None:
     visitor = staff.visitor(staff.hire("listener@test.example", test="read-only"))
     stream = Stream(served, f"{staff.book()}/live", visitor.cookie)

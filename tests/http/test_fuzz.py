@@ -33,8 +33,8 @@ from tests.support.shops import Shop, other_shop
 from tests.support.trees import Tree
 from tests.support.wire import API, Line
 
-RIGHT: Final = count(500, 25_000)
-WRONG: Final = count(300, 25_000)
+RIGHT: Final = count(200, 25_000)
+WRONG: Final = count(100, 25_000)
 EACH: Final = 8
 """Every call is tried at least so often."""
 BATCH: Final = 20
@@ -218,6 +218,7 @@ def _calls(document: Document) -> Iterator[tuple[str, Document]]:
             yield f"{method.upper()} {path}", operation
 
 
+@pytest.mark.long
 def test_wrong_requests_get_what_is_declared_and_leave_no_trace(
     served: Tree, document: Document, session: requests.Session
 ) -> None:

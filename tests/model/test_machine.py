@@ -8,6 +8,7 @@ controls plant bugs into the model and must see the machine fail.
 import os
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -310,7 +311,12 @@ PLANTED: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 }
 
 
-@pytest.mark.parametrize("bug", PLANTED)
+SLOW: Final = "waiting claims are not served"
+
+
+@pytest.mark.parametrize(
+    "bug", [pytest.param(bug, marks=pytest.mark.long) if bug == SLOW else bug for bug in PLANTED]
+)
 def test_a_planted_bug_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The controls: each of these must make the machine fail."""
     PLANTED[bug](monkeypatch)

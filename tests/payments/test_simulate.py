@@ -5,7 +5,7 @@ which an action was refused stands as before.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -49,16 +49,6 @@ LEADS_TO: Final = {
     "refund_paid_late": (None, "released"),
 }
 Scene = Callable[[Shop], str]
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    made = Tree(tmp_path_factory.mktemp("simulate") / "data", processes=1)
-    try:
-        yield made
-        made.audit()
-    finally:
-        made.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,15 +17,6 @@ from tests.support.wire import API, Line, bearer
 pytestmark = pytest.mark.timeout(120)
 
 DAY = 86_400
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    made = Tree(tmp_path_factory.mktemp("clock") / "data", processes=2)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture
@@ -195,6 +185,7 @@ def slow_refund(shop: Shop, hangs: int) -> str:
     return str(shop.post(f"/payments/{payment}/refund", {"amount": 10})["refundId"])
 
 
+@pytest.mark.long
 def test_a_clock_that_takes_long_is_polled(tree: Tree, shop: Shop) -> None:
     """The call answers after ten seconds, the clock goes on."""
     claim = slow_refund(shop, 2)

@@ -30,16 +30,6 @@ LIVES: Final = {
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    made = Tree(tmp_path_factory.mktemp("disturbed") / "data", processes=1)
-    try:
-        yield made
-        made.audit()
-    finally:
-        made.close()
-
-
-@pytest.fixture(scope="module")
 def registry(tree: Tree) -> Iterator[Registry]:
     with Registry(tree) as found:
         yield found
@@ -70,10 +60,14 @@ class Network:
 
     def charge_of(self, payment: str) -> dict[str, Any]:
         """The charge of a payment: references begin with the payment's name."""
-        rows = self._call("GET", "/record/charges?after=0", None).json["data"]
-        name = payment.replace("-", "")
-        found: dict[str, Any] = next(row for row in rows if row["reference"].startswith(name))
-        return found
+        name, cursor = payment.replace("-", ""), 0
+        while True:
+            page = self._call("GET", f"/record/charges?after={cursor}", None).json
+            for row in page["data"]:
+                if row["reference"].startswith(name):
+                    return dict(row)
+            cursor = page["next"]
+            assert cursor is not None, f"no charge for {payment}"
 
     def _call(self, method: str, path: str, body: object) -> Reply:
         headers = [("Authorization", f"Bearer {self._secret}")]

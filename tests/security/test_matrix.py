@@ -129,11 +129,11 @@ def calls_of(table: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def things(served: Tree) -> Iterator[Things]:
-    own, foreign = other_shop(served, MERCHANT), other_shop(served, "MCH-MATRIX-B")
+def things(tree: Tree) -> Iterator[Things]:
+    own, foreign = other_shop(tree, MERCHANT), other_shop(tree, "MCH-MATRIX-B")
     mine, theirs = _objects(own), _objects(foreign)
     live = mine[0][:4] + "0" + mine[0][5:], mine[1][:4] + "0" + mine[1][5:], "wh_0"
-    dsn = served.dev["databaseUrl"]
+    dsn = tree.dev["databaseUrl"]
     keys = asyncio.run(_keys(dsn))
     tables = {"payments": "payment_id", "claims": "claim_id"}
     with Database(dsn) as database:
@@ -223,15 +223,15 @@ def _encoded(body: dict[str, Any]) -> bytes:
     return str(body).replace("'", '"').encode()
 
 
-def test_every_cell_is_the_contracts(served: Tree, things: Things) -> None:
-    calls, there = calls_of(CONTRACT), served_calls(served)
+def test_every_cell_is_the_contracts(tree: Tree, things: Things) -> None:
+    calls, there = calls_of(CONTRACT), served_calls(tree)
     assert there <= {call for _, call in calls}, "a call that the contract does not know"
     asked, wrong = 0, []
-    with Line(served.address) as line:
+    with Line(tree.address) as line:
         for (scope, call), key in itertools.product(calls, things.keys):
             relations = ("own", "foreign", "other mode") if "{id}" in call else ("own",)
             for relation in relations if call in there else ():
-                reply = ask(served, line, call, key, things.objects[key.mode, relation])
+                reply = ask(tree, line, call, key, things.objects[key.mode, relation])
                 asked += 1
                 cell = expected(scope, call, key, relation)
                 found = reply.status, reply.code
@@ -244,15 +244,15 @@ def test_every_cell_is_the_contracts(served: Tree, things: Things) -> None:
     assert asked >= 15 * len(things.keys)
 
 
-def test_foreign_absent_and_malformed_are_one_answer(served: Tree, things: Things) -> None:
+def test_foreign_absent_and_malformed_are_one_answer(tree: Tree, things: Things) -> None:
     whole = next(key for key in things.keys if key.name == "secret test")
     ids = [things.objects["test", "foreign"], things.objects["test", "other mode"],
            ("TXN-MP331BTF-R308", "CLM-MP331G7R-9F49", "wh_0"), ("x", "y", "z"),
            ("CLM-MP331G7R-9F49",) * 3, ("TXN-MP331BTF-R308",) * 3]  # fmt: skip
-    with Line(served.address) as line:
-        for call in served_calls(served):
+    with Line(tree.address) as line:
+        for call in served_calls(tree):
             if "{id}" in call:
-                found = {_bare(ask(served, line, call, whole, one)) for one in ids}
+                found = {_bare(ask(tree, line, call, whole, one)) for one in ids}
                 assert len(found) == 1, (call, found)
 
 
@@ -264,12 +264,12 @@ def _bare(reply: Reply) -> tuple[object, ...]:
     return reply.status, headers, reply.body.replace(name.encode(), b"")
 
 
-def test_the_sandboxs_header_needs_its_scope_and_a_test_key(served: Tree, things: Things) -> None:
+def test_the_sandboxs_header_needs_its_scope_and_a_test_key(tree: Tree, things: Things) -> None:
     body = b'{"amount":1,"paymentMethodId":"sbx_none"}'
     for key in things.keys:
         if "payments:write" in key.scopes or key.name.startswith("secret"):
             headers = [*bearer(key.text), ("Sandbox-Simulate", "paid")]
-            with Line(served.address) as line:
+            with Line(tree.address) as line:
                 found = line.call("POST", f"{API}/payments", headers, body)
             wanted = "sandbox_only" if key.mode == "live" else "payment_method_unavailable"
             if "payments:write" in key.scopes:

@@ -181,6 +181,7 @@ def alone(tmp_path: Path) -> Iterator[Tree]:
         tree.close()
 
 
+@pytest.mark.long
 def test_other_books_change_nothing_that_a_caller_sees(served: Tree, alone: Tree) -> None:
     number = seeded().randrange(2**31)
     twin = other_shop(served, MERCHANT)

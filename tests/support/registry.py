@@ -6,6 +6,7 @@ its own open thousands. What is written is the same, by the same code.
 
 import asyncio
 import itertools
+import os
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Final, Self
@@ -34,7 +35,7 @@ class Registry:
 
     def shop(self, fees: Mapping[str, tuple[int, int]] | None = None, **settings: object) -> Shop:
         """A new merchant's test book with these settings; `fees` by method, in 1/10,000."""
-        merchant = f"MCH-OWN-{next(_NUMBERS)}"
+        merchant = f"MCH-OWN-{os.getpid()}-{next(_NUMBERS)}"
         made = register.create_merchant(self._session, merchant, merchant, "Centro")
         self._runner.run(made)
         self.set(merchant, fees, **settings)

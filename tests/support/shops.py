@@ -4,12 +4,17 @@ Everything goes over the public API with one key; the sandbox provider's own rec
 it, is what the merchant's view is compared with.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
+import asyncpg
+
+from clawback.cli import register
 from tests.support.trees import Tree
 from tests.support.wire import API, Address, Line, Reply, bearer
 
@@ -98,10 +103,20 @@ def demo_shop(tree: Tree) -> Shop:
 
 
 def other_shop(tree: Tree, merchant: str) -> Shop:
-    """A new merchant of the tree, in books of its own."""
-    tree.told("merchants", "create", merchant, f"Shop of {merchant}")
-    made = tree.told("keys", "create", merchant, "--rate", "10000")
-    return Shop(tree.address, str(made["secret"]))
+    """A new merchant of the tree, in books of its own, as the command line would make it."""
+    with ThreadPoolExecutor(1) as beside:  # whoever calls may run a loop of its own
+        making = beside.submit(asyncio.run, _register(str(tree.dev["databaseUrl"]), merchant))
+        return Shop(tree.address, making.result())
+
+
+async def _register(dsn: str, merchant: str) -> str:
+    session = await asyncpg.connect(dsn)
+    try:
+        await register.create_merchant(session, merchant, f"Shop of {merchant}", "Main")
+        wanted = register.WantedKey(merchant_id=merchant, mode="test", rate=10_000)
+        return str((await register.create_key(session, wanted))["secret"])
+    finally:
+        await session.close()
 
 
 def ask_provider(tree: Tree, **fault: object) -> None:

@@ -24,6 +24,9 @@ START_SECONDS: Final = 180.0
 class Tree:
     """One `clawback dev` and everything that it started."""
 
+    _process: "subprocess.Popen[bytes] | None" = None
+    """Its first process, if it is ours to end."""
+
     def __init__(
         self,
         data: Path,
@@ -33,9 +36,7 @@ class Tree:
         paths: tuple[Path, ...] = (),
     ) -> None:
         """Start it. `more` is laid over the environment, `paths` go before ours on PYTHONPATH."""
-        self.data = data
-        self._more = {"PYTHONPATH": os.pathsep.join(map(str, (*paths, ROOT))), **(more or {})}
-        self._said = data.with_name(f"{data.name}.out")
+        self._know(data, more, paths)
         with self._said.open("wb") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "clawback", "dev", "--port", "0", "--data", str(data),
@@ -52,6 +53,18 @@ class Tree:
             self.close()
             raise
 
+    @classmethod
+    def joined(cls, data: Path) -> "Tree":
+        """One that another process started, and will end."""
+        tree = cls.__new__(cls)
+        tree._know(data, None, ())
+        return tree
+
+    def _know(self, data: Path, more: Mapping[str, str] | None, paths: tuple[Path, ...]) -> None:
+        self.data = data
+        self._more = {"PYTHONPATH": os.pathsep.join(map(str, (*paths, ROOT))), **(more or {})}
+        self._said = data.with_name(f"{data.name}.out")
+
     def _environment(self) -> dict[str, str]:
         """Ours, without what would lead a command elsewhere."""
         ours = {name: value for name, value in os.environ.items() if name[:9] != "CLAWBACK_"}
@@ -59,6 +72,7 @@ class Tree:
         return ours | self._more
 
     def _is_ready(self) -> bool:
+        assert self._process is not None, "it is not ours"
         assert self._process.poll() is None, f"it ended: {self.said}"
         return (self.data / "dev.json").exists() and "Serving until" in self.said
 
@@ -127,7 +141,7 @@ class Tree:
 
     def close(self) -> None:
         """Stop it, in order if it can, and leave no process behind."""
-        if self._process.poll() is not None:
+        if self._process is None or self._process.poll() is not None:
             return
         everything = [self._process.pid, *descendants(self._process.pid)]
         self._process.send_signal(signal.SIGTERM)

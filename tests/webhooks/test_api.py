@@ -23,15 +23,6 @@ ROW = ["id", "url", "managed", "events", "description", "active", "disabledReaso
 _NUMBERS = iter(range(1, 1000))
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    made = Tree(tmp_path_factory.mktemp("webhooks") / ".clawback", processes=1)
-    try:
-        yield made
-    finally:
-        made.close()
-
-
 @pytest.fixture
 def shop(tree: Tree) -> Shop:
     return other_shop(tree, f"MCH-HOOK-{next(_NUMBERS)}")

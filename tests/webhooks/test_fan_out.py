@@ -194,6 +194,7 @@ async def test_a_gap_in_the_numbers_is_never_passed(database: str) -> None:
         assert await numbers(stage, endpoint) == []
 
 
+@pytest.mark.long
 async def test_idle_deliveries_ask_little_of_the_database(database: str) -> None:
     async with staged(database) as stage:
         await stage.endpoint(None)
@@ -213,6 +214,7 @@ async def test_idle_deliveries_ask_little_of_the_database(database: str) -> None
     assert after - before < 4 * 30, "about five small queries four times a second"
 
 
+@pytest.mark.long
 async def test_a_database_that_was_away_for_a_while_loses_nothing(database: str) -> None:
     """Its connections are cut again and again while deliveries run."""
     async with staged(database) as stage, receiving() as receiver, stage.delivering():

@@ -127,8 +127,9 @@ async def _run(dsn: str, payments: int, bad: tuple[Script, ...]) -> float:
 
 
 @pytest.mark.timeout(10_000 if LONG else 120)
+@pytest.mark.long
 async def test_six_bad_endpoints_of_twenty_delay_nobody(server: EmbeddedPostgres) -> None:
-    payments = count(500, 50_000)
+    payments = count(250, 50_000)
     async with new_database(server) as dsn:
         with_bad = await _run(dsn, payments, BAD)
     if LONG:
