@@ -86,25 +86,6 @@ FROM books AS b
 INNER JOIN heads AS h ON h.shard = b.shard AND h.book_id = b.book_id
 WHERE b.merchant_id = $1 AND b.mode = $2;
 
--- name: settings_of :maybe (merchant_id, mode)
-SELECT book_id, approval_threshold_usd_e4, require_idempotency_key, idempotency_hours,
-    reserve_percent_e4, reserve_days, settle_hours, credit_line_usd_e4, dispute_fee_usd_e4, fees,
-    settle_calendar, settle_days, settle_off_days, settle_calendar_version
-FROM books
-WHERE merchant_id = $1 AND mode = $2
-FOR UPDATE;
-
--- name: set_book :exec (book_id, approval_threshold_usd_e4, require_idempotency_key,
--- idempotency_hours, reserve_percent_e4, reserve_days, settle_hours, credit_line_usd_e4,
--- dispute_fee_usd_e4, fees, settle_calendar, settle_days, settle_off_days,
--- settle_calendar_version)
-UPDATE books
-SET approval_threshold_usd_e4 = $2, require_idempotency_key = $3, idempotency_hours = $4,
-    reserve_percent_e4 = $5, reserve_days = $6, settle_hours = $7, credit_line_usd_e4 = $8,
-    dispute_fee_usd_e4 = $9, fees = $10::json, settle_calendar = $11, settle_days = $12,
-    settle_off_days = $13::date[], settle_calendar_version = $14
-WHERE book_id = $1;
-
 -- name: shard_of :one (book_id)
 SELECT shard
 FROM books

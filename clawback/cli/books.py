@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clawback.cli.options import Live, Merchant, percent_e4, usd_e4
+from clawback.cli.options import Live, Merchant
 from clawback.cli.output import Stop, clean, note, writing
 from clawback.cli.session import Database, with_database
 
@@ -24,7 +24,7 @@ NAMES = {
     "reserve-days": "days that the reserve is held",
     "settle-hours": "hours until captured money is available",
     "settle-calendar": "country by whose business days it settles instead; `-` for hours",
-    "settle-days": "business days until captured money is available",
+    "settle-days": "business days until captured money is available; `-` for hours",
     "credit-line": "USD that claims may freeze beyond the balance",
     "dispute-fee": "USD for each chargeback",
     "require-idempotency-key": "yes or no",
@@ -55,21 +55,16 @@ def set_book(
     """Set something of a merchant's test book (--live: live book)."""
     from clawback.cli import register  # noqa: PLC0415 - the driver is loaded only when used
 
-    changes: dict[str, object] = {}
-    fees: dict[str, tuple[int, int] | None] = {}
+    given: dict[str, str] = {}
     for setting in settings:
         name, sign, value = setting.partition("=")
         if not sign:
             raise Stop(f"{clean(setting)} is no setting", "Write NAME=VALUE, as reserve=10.")
-        if name.startswith("fee."):
-            fees[name.removeprefix("fee.")] = _fee(value)
-        else:
-            column, found = _read(name, value)
-            changes[column] = found
+        given[name] = value
     mode = "live" if live else "test"
 
     async def change(session: "Connection") -> dict[str, object]:
-        await register.set_book(session, merchant, mode, changes, fees)
+        await register.set_book(session, merchant, mode, given)
         return await register.show_book(session, merchant, mode)
 
     database.show_one(database.run(change))
@@ -114,35 +109,3 @@ def show_trial_balance(database: Database, merchant: Merchant, *, live: Live = F
     database.show(("currency", "account", "debit", "credit"), rows)
     if wrong:
         raise Stop(f"debit and credit differ in {', '.join(wrong)}", "Run `clawback audit`.")
-
-
-def _read(name: str, value: str) -> tuple[str, object]:
-    """The column of a setting and what to put there. Raises: Stop."""
-    match name:
-        case "threshold":
-            return "approval_threshold_usd_e4", usd_e4(value, name)
-        case "reserve":
-            return "reserve_percent_e4", percent_e4(value, name)
-        case "credit-line" | "dispute-fee":
-            return f"{name.replace('-', '_')}_usd_e4", usd_e4(value, name)
-        case "settle-calendar":
-            return "settle_calendar", None if value == "-" else value
-        case "reserve-days" | "settle-hours" | "settle-days" | "idempotency-hours":
-            return name.replace("-", "_"), _whole(value, name)
-        case "require-idempotency-key" if value in {"yes", "no"}:
-            return "require_idempotency_key", value == "yes"
-    raise Stop(f"{clean(name)}={clean(value)} is no setting", f"There are: {', '.join(NAMES)}.")
-
-
-def _whole(value: str, name: str) -> int:
-    if not value.isascii() or not value.isdecimal() or len(value) > 6:  # noqa: PLR2004 - 114 years
-        raise Stop(f"{name}={clean(value)} is no whole number", "Write it as 48.")
-    return int(value)
-
-
-def _fee(value: str) -> tuple[int, int] | None:
-    """Percent and flat part of a fee, in 1/10,000; None for the method's own. Raises: Stop."""
-    if value == "-":
-        return None
-    percent, _, flat = value.partition("+")
-    return percent_e4(percent, "fee"), usd_e4(flat or "0", "fee") or 0

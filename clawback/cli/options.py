@@ -58,15 +58,8 @@ def retry_key(key: str | None) -> str:
 
 def usd_e4(text: str, option: str) -> int | None:
     """USD as typed, in 1/10,000; None for `-`. Raises: Stop for anything else."""
-    return None if text == "-" else _ten_thousandths(text, option)
-
-
-def percent_e4(text: str, option: str) -> int:
-    """Percent as typed, in 1/10,000 of a percent. Raises: Stop for anything else."""
-    return _ten_thousandths(text, option)
-
-
-def _ten_thousandths(text: str, option: str) -> int:
+    if text == "-":
+        return None
     whole, _, fraction = text.partition(".")
     if not _NUMBER.fullmatch(text) or len(fraction) > 4:  # noqa: PLR2004 - 1/10,000
         raise Stop(f"{option} {clean(text)} is no amount", "Write it as 10 or 10.5, - for none.")

@@ -16,11 +16,11 @@ import msgspec
 from clawback import API_VERSION, clock
 from clawback.cli.operating import act, operator
 from clawback.cli.output import Stop, clean
+from clawback.dashboard import people, terms
 from clawback.db import queries
 from clawback.http import keys
 from clawback.ids import BookId, Mint, opaque
 from clawback.money import usd
-from clawback.payments.settling import UTC_HOURS
 from clawback.providers.methods import load_methods
 from clawback.work import calendar
 
@@ -36,7 +36,6 @@ SCOPES: Final = (
 )  # fmt: skip
 _MERCHANT: Final = re.compile(r"MCH-[!-~]{1,60}", re.ASCII)
 _HOUR: Final = 3_600
-CALENDAR: Final = ("settle_calendar", "settle_days", "settle_off_days", "settle_calendar_version")
 
 Fields = dict[str, object]
 
@@ -191,46 +190,25 @@ async def show_book(session: "Connection", merchant_id: str, mode: str) -> Field
 
 
 async def set_book(
-    session: "Connection",
-    merchant_id: str,
-    mode: str,
-    changes: Mapping[str, object],
-    fees: Mapping[str, tuple[int, int] | None],
+    session: "Connection", merchant_id: str, mode: str, given: Mapping[str, str]
 ) -> None:
-    """Change some of a book's settings. `fees`: by method, None takes the book's own away.
+    """Change some of a book's settings, as they were typed.
 
-    Raises: Stop if there is no such merchant or method.
+    Raises: Stop if there is no such merchant, or one of them is not taken: then none is.
     """
-    unknown = [method for method in fees if load_methods().by_id(method) is None]
-    if unknown:
-        known = ", ".join(method.id for method in load_methods().all)
-        raise Stop(f"there is no payment method {clean(unknown[0])}", f"There are: {known}.")
-    async with session.transaction():
-        book = await SQL.settings_of(session, merchant_id=merchant_id, mode=mode)
-        if book is None:
-            raise _no_merchant(merchant_id)
-        own = {**msgspec.json.decode(book["fees"]), **fees}
-        kept = {method: fee for method, fee in own.items() if fee is not None}
-        columns = {**dict(book), **changes, "fees": msgspec.json.encode(kept).decode()}
-        if "settle_calendar" in changes:
-            columns |= _calendar(changes["settle_calendar"], changes.get("settle_days"))
-        await SQL.set_book(session, **columns)
-        said = {**changes, **{f"fee.{method}": fee for method, fee in fees.items()}}
-        note = " ".join(f"{name}={value}" for name, value in said.items())
-        await _note(session, book["book_id"], "book_set", book["book_id"], note)
-
-
-def _calendar(country: object, days: object) -> Fields:
-    """The columns of a book's calendar; None: none. Raises: Stop for a country that has none."""
-    if country is None:
-        return dict.fromkeys(CALENDAR)
-    if country not in UTC_HOURS:
-        known = ", ".join(UTC_HOURS)
-        raise Stop(f"there is no calendar of {clean(country)}", f"There are: {known}.")
-    if days is None:
-        raise Stop(f"after how many business days of {country}?", "Give settle-days=2 with it.")
-    found = calendar.off_days(str(country), clock.real_now().year)
-    return dict(zip(CALENDAR, (country, days, found.days, found.version), strict=True))
+    book_id, shard = await find_book(session, merchant_id, mode)
+    by = operator()
+    try:
+        await terms.change(
+            session, people.Place(shard, book_id), given, people.By(by.actor, by.via)
+        )
+    except terms.TermsRefused as refused:
+        name, fault = next(iter(refused.faults.items()))
+        said = fault.text.format(least=fault.least, most=fault.most)
+        raise Stop(
+            f"{clean(name)}={clean(given.get(name, terms.NONE))}: {said}",
+            f"There are: {', '.join(term.name for term in terms.TERMS)}, {terms.FEE}METHOD.",
+        ) from refused
 
 
 async def refresh_calendars(session: "Connection") -> list[Fields]:

@@ -26,6 +26,7 @@ from clawback.dashboard import (
     sandbox,
     statics,
     team,
+    terms_form,
     webhooks,
 )
 from clawback.dashboard.guard import BookPage, error_page, make_route
@@ -44,6 +45,7 @@ PAGES: Final[tuple[BookPage, ...]] = (
     *keys.PAGES,
     *sandbox.PAGES,
     *team.PAGES,
+    *terms_form.PAGES,
     *webhooks.PAGES,
     *live.PAGES,
 )

@@ -278,6 +278,7 @@ class Doors:
     def _set_up_form(
         self, request: Request, row: "Record", lock: Seal, secret: str, fault: str = ""
     ) -> Response:
+        uri = passwords.uri(secret, row["login"])
         return self.house.pages.render(
             "set_up.html",
             speech_of(request),
@@ -285,7 +286,8 @@ class Doors:
             name=row["name"],
             login=row["login"],
             secret=" ".join(secret[at : at + 4] for at in range(0, len(secret), 4)),
-            uri=passwords.uri(secret, row["login"]),
+            uri=uri,
+            picture=passwords.picture(uri),
             sealed=lock.close_text(secret, about=seal.of_person(row["person_id"])),
             fault=fault,
             shortest=passwords.SHORTEST,

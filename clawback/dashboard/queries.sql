@@ -133,13 +133,6 @@ SET revoked_at = $3
 WHERE book_id = $1 AND key_id = $2 AND revoked_at IS NULL
 RETURNING key_id;
 
--- name: show_settings :one (book_id)
-SELECT b.approval_threshold_usd_e4, b.require_idempotency_key, b.idempotency_hours,
-    b.reserve_percent_e4, b.reserve_days, b.settle_hours, b.credit_line_usd_e4,
-    b.dispute_fee_usd_e4, b.fees::text AS fees
-FROM books AS b
-WHERE b.book_id = $1;
-
 -- name: latest_events :many (shard, book_id, before, object_id, kind, limit)
 SELECT v.number, v.event_id, v.type, v.object_id, v.version, v.from_status, v.to_status, v.actor,
     v.created_at, v.body

@@ -18,10 +18,12 @@ REVIEW: Final = "review"
 WEBHOOKS: Final = "webhooks"
 KEYS: Final = "keys"
 SANDBOX: Final = "sandbox"
+TERMS: Final = "terms"
 TEAM: Final = "team"
 
 PERMISSIONS: Final = (
-    SEE, REFUND, CANCEL, APPROVE, PAYER, EVIDENCE, ACCEPT, REVIEW, WEBHOOKS, KEYS, SANDBOX, TEAM,
+    SEE, REFUND, CANCEL, APPROVE, PAYER, EVIDENCE, ACCEPT, REVIEW, WEBHOOKS, KEYS, SANDBOX, TERMS,
+    TEAM,
 )  # fmt: skip
 
 ROLES: Final[dict[str, frozenset[str]]] = {

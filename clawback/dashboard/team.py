@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from clawback.dashboard import people
+from clawback.dashboard import people, terms
 from clawback.dashboard.asking import Json
 from clawback.dashboard.guard import BookPage, Visit
 from clawback.dashboard.names import read_names
@@ -30,6 +30,7 @@ async def show(
     if isinstance(me, Refused):
         return visit.refused(me)
     async with visit.house.services.reader() as connection:
+        columns = await terms.load(connection, people.place_of(book))
         team = await people.SQL.list_team(connection, book_id=book.book_id)
         acts = await SQL.latest_acts(
             connection, shard=book.shard, book_id=book.book_id, limit=_ACTS
@@ -38,6 +39,8 @@ async def show(
         "settings.html",
         status,
         me=me,
+        terms=columns,
+        fees=terms.fees_of(columns),
         team=[dict(row) for row in team],
         acts=[dict(row) for row in acts],
         names=await read_names(visit, [row["actor"] for row in acts]),

@@ -28,9 +28,9 @@ def browser() -> Iterator[Browser]:
             made.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    """A tree that serves."""
+    """A tree that serves all windows."""
     made = Tree(tmp_path_factory.mktemp("browser") / ".clawback")
     try:
         yield made
@@ -40,8 +40,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pictures of pages are put, to be looked at: CLAWBACK_TEST_PICTURES, or nowhere kept."""
-    named = os.environ.get("CLAWBACK_TEST_PICTURES")
+    """Where pictures of pages are put, to be looked at: CLAWBACK_SCREENSHOTS, or nowhere kept."""
+    named = os.environ.get("CLAWBACK_SCREENSHOTS")
     folder = Path(named) if named else tmp_path_factory.mktemp("pictures")
     folder.mkdir(parents=True, exist_ok=True)
     return folder

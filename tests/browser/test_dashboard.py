@@ -6,29 +6,25 @@ that left for elsewhere fails it.
 
 import re
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect
+from playwright.sync_api import Browser, StorageState, expect
 
 from clawback.clock import milliseconds, real_now
 from clawback.dashboard.passwords import STEP_SECONDS, code_at
+from tests.browser.windows import AXE, NOBODY, PATIENCE, SMALL, barriers, fits, opened
+from tests.support.counts import count
 from tests.support.shops import Shop
 from tests.support.trees import Tree
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-WIDE: Final = {"width": 1280, "height": 860}
-SMALL: Final = {"width": 360, "height": 740}
-AXE: Final = Path(__file__).with_name("vendored") / "axe.min.js"
-HOSTILE: Final = '<img src=x onerror="window.hit=1">" hx-get="/x" hx-trigger="load"'
 PAGES: Final = ("/", "/payments", "/claims", "/work", "/books", "/books/entries", "/events",
-                "/webhooks", "/keys", "/sandbox", "/batches", "/settings")  # fmt: skip
-PATIENCE: Final = 30_000
+                "/webhooks", "/keys", "/sandbox", "/batches", "/settings",
+                "/settings/book")  # fmt: skip
 
 expect.set_options(timeout=PATIENCE)
 
@@ -61,41 +57,6 @@ def base(tree: Tree, browser: Browser, state: StorageState) -> str:
     found = page.url.rstrip("/")
     context.close()
     return found
-
-
-@contextmanager
-def opened(
-    browser: Browser,
-    state: StorageState,
-    size: dict[str, int] = WIDE,
-    **more: Any,  # noqa: ANN401 - what a window takes
-) -> Iterator[Page]:
-    """A window of the owner; nothing may be asked of others, and nothing may go wrong in it."""
-    context: BrowserContext = browser.new_context(
-        storage_state=state,
-        viewport=size,  # type: ignore[arg-type]  # a plain dict here
-        **more,
-    )
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    wrong: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: wrong.append(message.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("dialog", lambda dialog: wrong.append(dialog.message))
-    try:
-        yield page
-    finally:
-        context.close()
-    strangers = [one for one in asked if not re.match(r"http://127\.0\.0\.1:\d+/dashboard/", one)]
-    told = [text for text in wrong if not re.search("status of 4|^Clear-Site-Data header on", text)]
-    assert (strangers, told) == ([], [])
-
-
-def fits(page: Page) -> bool:
-    """Whether nothing runs out of the window sideways."""
-    return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
 
 
 def test_the_life_of_a_refund(
@@ -240,28 +201,33 @@ def test_nothing_moves_under_the_finger(
             assert page.evaluate("window.shift") < 0.1, path
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_every_page_is_for_everybody(
-    browser: Browser, state: StorageState, base: str, shop: Shop, scheme: str
+    browser: Browser, state: StorageState, base: str, shop: Shop, tree: Tree
 ) -> None:
-    """No barrier that axe knows, in both colours, on every page and on those of single things."""
+    """No barrier that axe knows, in both colours, on every kind of page there is."""
     known = tomllib.loads(AXE.with_name("VENDORED.toml").read_text())["vendored"][0]
     script = AXE.read_text()
     assert sha256(script.encode()).hexdigest() == known["sha256"]
     name = shop.take_payment(method="sbx_card")
     refund = shop.post(f"/payments/{name}/refund", {"amount": 1})["refundId"]
     case = shop.post(f"/payments/{name}/simulate", {"action": "chargeback"}, 200)["claimId"]
+    hook = shop.post("/webhooks", {"events": ["*"]})["id"]
+    entry = shop.get("/ledger/entries", limit=1)["data"][0]["id"]
+    single = (f"/payments/{name}", f"/payments/{name}/refund", f"/claims/{refund}",
+              f"/claims/{case}", f"/webhooks/{hook}", f"/books/entries/{entry}", "/books/proof",
+              "/days", f"/payments/{name}/refund/confirm?amount=1", "/claims/nothing")  # fmt: skip
     told = []
-    with opened(browser, state, color_scheme=scheme) as page:
-        for path in (*PAGES, f"/payments/{name}", f"/claims/{refund}", f"/claims/{case}"):
+    with opened(browser, state) as page:
+        for path in (*PAGES, *single)[:: count(3, 1)]:
             page.goto(base + path)
-            page.evaluate(script)  # the page's policy binds its own scripts, not the debugger's
-            found = page.evaluate("axe.run().then((done) => done.violations)")
-            told += [
-                (path, one["id"], node["html"][:160], node["failureSummary"][:200])
-                for one in found
-                for node in one["nodes"]
-            ]
+            told += [(path, *one) for one in barriers(page, script)]
+        page.goto(f"{base}/")
+        page.evaluate("document.querySelector('main').append(document.createElement('img'))")
+        assert "image-alt" in {one[1] for one in barriers(page, script)}, "the control"
+    with opened(browser, NOBODY) as page:
+        for path in ("/sign-in", "/enter/nothing"):
+            page.goto(f"{tree.dev['url']}/dashboard{path}")
+            told += [(path, *one) for one in barriers(page, script)]
     assert told == []
 
 
@@ -276,26 +242,6 @@ def test_every_page_fits_a_small_telephone(
             assert fits(page), path
             short = path.strip("/").replace("/", "-") or "home"
             page.screenshot(path=str(pictures / f"small-{short}.png"))
-
-
-def test_data_runs_nothing(
-    browser: Browser,
-    state: StorageState,
-    base: str,
-    shop: Shop,
-) -> None:
-    body = {"amount": 50, "paymentMethodId": "sbx_spei", "country": "MX", "userName": HOSTILE,
-            "merchantOrderId": HOSTILE, "metadata": {"x": HOSTILE}}  # fmt: skip
-    name = str(shop.post("/payments", body)["id"])
-    shop.post(f"/payments/{name}/simulate", {"action": "paid"}, 200)
-    claim = shop.post(f"/payments/{name}/refund", {"amount": 1, "reason": HOSTILE})["refundId"]
-    with opened(browser, state) as page:
-        for path in ("/payments", f"/payments/{name}", "/claims", f"/claims/{claim}", "/events"):
-            page.goto(base + path)
-            page.wait_for_timeout(300)
-            assert page.evaluate("window.hit") is None
-        page.goto(f"{base}/payments/{name}")
-        expect(page.locator("dd", has_text="onerror").first).to_be_visible()
 
 
 def test_a_planted_script_is_stopped(
@@ -333,7 +279,7 @@ def test_a_second_person_comes_in_and_approves(
                      "MCH-NORTE", "--role", "operator")  # fmt: skip
     name = shop.take_payment()
     claim = shop.post(f"/payments/{name}/refund", {"amount": 5})["refundId"]
-    with opened(browser, {"cookies": [], "origins": []}) as page:
+    with opened(browser, NOBODY) as page:
         page.goto(str(made["link"]))
         secret = page.locator(".secret code").inner_text().replace(" ", "")
         page.screenshot(path=str(pictures / "set-up.png"))

@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import re
+from urllib.parse import unquote
 
 import pytest
 
@@ -34,6 +36,19 @@ def test_a_code_is_good_for_its_half_minute_and_the_two_beside_it() -> None:
         assert (found is not None) == (abs(drift) <= 1), drift
     for wrong in ("", "12345", "1234567", "abcdef", "٢٧٩٠٣٧", "279037\n", "\ud800"):
         assert step_of(SECRET, wrong, now * 1000) is None
+
+
+def test_the_picture_is_an_image_and_no_more() -> None:
+    """Each secret has its own; drawn dark on light with room around it, whatever the theme."""
+    head = "data:image/svg+xml;charset=utf-8,"
+    address = passwords.uri(SECRET, "ana+1@x.example")
+    found = passwords.picture(address)
+    drawn = unquote(found.removeprefix(head))
+    assert found.startswith(head)
+    assert set(re.findall(r"<([a-z]+)", drawn)) <= {"svg", "g", "path"}
+    assert {"#fff", "#000"} <= set(re.findall(r"#\w+", drawn))
+    assert len({passwords.picture(passwords.uri(new_secret(), "ana")) for _ in range(9)}) == 9
+    assert SECRET not in drawn, "it is drawn, not written"
 
 
 def test_secrets_differ() -> None:

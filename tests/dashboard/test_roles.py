@@ -55,7 +55,10 @@ TABLE: Final[dict[str, frozenset[str]]] = {
          "POST /sandbox/faults/clear"),
         frozenset({"owner", "developer"}),
     ),
-    **dict.fromkeys(("POST /team", "POST /team/{person}"), frozenset({"owner"})),
+    **dict.fromkeys(
+        ("POST /team", "POST /team/{person}", "GET /settings/book", "POST /settings/book"),
+        frozenset({"owner"}),
+    ),
 }  # fmt: skip
 STREAM: Final = "GET /live"
 FILES: Final = {"POST /claims/{id}/files"}

@@ -14,6 +14,7 @@ from typing import Final, Self
 import asyncpg
 
 from clawback.cli import register
+from clawback.dashboard import terms
 from clawback.ledger.audit import audit
 from tests.support.shops import Shop
 from tests.support.trees import Tree
@@ -47,8 +48,11 @@ class Registry:
         **settings: object,
     ) -> None:
         """Change settings of the test book, by column."""
-        changed = register.set_book(self._session, merchant, "test", settings, fees or {})
-        self._runner.run(changed)
+        given = {one.name: terms.shown(one.name, settings.pop(one.column))
+                 for one in terms.TERMS if one.column in settings}  # fmt: skip
+        given |= {f"{terms.FEE}{name}": terms.shown_fee(fee) for name, fee in (fees or {}).items()}
+        assert not settings, settings
+        self._runner.run(register.set_book(self._session, merchant, "test", given))
 
     def key(
         self, merchant: str, max_claim_usd_e4: int | None = None, max_day_usd_e4: int | None = None

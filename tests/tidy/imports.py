@@ -55,6 +55,7 @@ LIBRARIES: Final = {
     "jinja2": ("clawback/dashboard/rendering.py",),
     "prometheus_client": ("clawback/http/metrics.py",),
     "rich": ("clawback/cli/", "clawback/bench/"),
+    "segno": ("clawback/dashboard/passwords.py",),
     "sqlite3": ("clawback/sandbox/",),
     "standardwebhooks": ("clawback/signatures.py",),
     "starlette": ("clawback/http/", "clawback/dashboard/", "clawback/sandbox/"),
