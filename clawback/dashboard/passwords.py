@@ -124,6 +124,6 @@ def uri(secret: str, login: str) -> str:
 
 
 def picture(text: str) -> str:
-    """A QR code of a text as an image's address that holds all of it: black on white, no request."""
+    """A QR code of a text as an image's address that holds it all: black on white, no request."""
     code = segno.make_qr(text, error="m")
     return code.svg_data_uri(scale=4, border=4, dark="#000", light="#fff")

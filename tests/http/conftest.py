@@ -1,33 +1,21 @@
-"""One running `clawback dev` for all tests of the HTTP edge in a process."""
-
-from collections.abc import Iterator
+"""The run's tree, for tests of the HTTP edge: raw access to it, and its keys."""
 
 import pytest
 
-from tests.cli.trees import Tree
 from tests.http.wire import Wire
+from tests.support.trees import Tree
 
 
 @pytest.fixture(scope="session")
-def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    """A tree that serves."""
-    made = Tree(tmp_path_factory.mktemp("http") / ".clawback")
-    try:
-        yield made.wait()
-    finally:
-        made.close()
-
-
-@pytest.fixture(scope="session")
-def wire(dev: Tree) -> Wire:
+def wire(served: Tree) -> Wire:
     """Raw access to its API."""
-    return Wire(dev.dev["url"])
+    return Wire(served.dev["url"])
 
 
 @pytest.fixture(scope="session")
-def keys(dev: Tree) -> dict[str, str]:
+def keys(served: Tree) -> dict[str, str]:
     """Its keys: secret, publishable, live."""
-    told = dev.dev
+    told = served.dev
     return {
         "secret": told["secretKey"],
         "publishable": told["publishableKey"],
