@@ -117,6 +117,7 @@ def test_news_comes_while_somebody_types(
         expect(page.locator("#said")).to_have_text("Updated")
 
 
+@pytest.mark.long
 def test_keys_lead_through_a_list(
     browser: Browser,
     state: StorageState,
@@ -231,6 +232,7 @@ def test_every_page_is_for_everybody(
     assert told == []
 
 
+@pytest.mark.long
 def test_every_page_fits_a_small_telephone(
     browser: Browser, state: StorageState, base: str, shop: Shop, pictures: Path
 ) -> None:

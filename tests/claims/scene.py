@@ -175,12 +175,12 @@ class Scene:
 
     def events(self, claim: str) -> Iterator[tuple[str, str | None, str, str]]:
         """Type, from, to and actor of each version, but for what the worker notes by itself."""
+        rows = self.shop.get(f"/claims/{claim}")["timeline"]  # first: the worker may add to both
         types = {
             one["data"]["version"]: one["type"]
             for one in self.shop.get("/events", objectId=claim, limit=100)["data"]
             if one["type"] not in {"claim.deadline_near", "claim.excess_recorded"}
         }
-        rows = self.shop.get(f"/claims/{claim}")["timeline"]
         assert [row["version"] for row in rows] == list(range(1, len(rows) + 1))
         for row in rows:
             kind = types[row["version"]]

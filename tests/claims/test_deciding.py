@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.support.counts import count
 from tests.support.databases import Database
 from tests.support.shops import Shop, other_shop
 from tests.support.trees import Tree
@@ -148,7 +149,7 @@ def test_rejecting_needs_a_reason_and_frees_the_payment(tree: Tree, strict: Shop
 
 def test_of_two_approvers_at_once_one_decides(tree: Tree, strict: Shop) -> None:
     checkers = [second_key(tree, "MCH-STRICT")[0] for _ in range(4)]
-    for _ in range(5):
+    for _ in range(count(2, 20)):
         payment = strict.take_payment()
         claim = strict.post(f"/payments/{payment}/refund", {"amount": 10})["refundId"]
         targets = [f"/claims/{claim}/approve"] * len(checkers)

@@ -32,7 +32,7 @@ ALL: list[Cell] = [
 ]
 LEGAL = [(kind, status, action) for kind, status, action in ALL if action in CELLS[kind][status]]
 QUIET = [cell for cell in ALL if cell not in LEGAL]
-USUAL = [cell for cell in LEGAL if cell[0] != "med" or cell[1] in {"approved", "released"}]
+USUAL = [cell for cell in LEGAL if cell[0] != "med" or cell[1] in {"approved", "released"}][::2]
 
 
 def try_cell(tree: Tree, registry: Registry, cell: Cell) -> None:

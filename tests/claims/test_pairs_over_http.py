@@ -27,7 +27,7 @@ MOST_OF_IT: Final = (950_000, 0)
 Cell = tuple[str, str, str]
 WAYS: Final = {"inquiry": ("sbx_spei", "MX"), "chargeback": ("sbx_spei", "MX"),
                "med": ("sbx_pix", "BR")}  # fmt: skip
-USUAL: Final = [cell for cell in pairs.PAIRS if cell[1] != "med" or cell[2] == "lost"]
+USUAL: Final = [cell for cell in pairs.PAIRS if cell[1] != "med" or cell[2] == "lost"][::2]
 
 
 class Pair(Scene):

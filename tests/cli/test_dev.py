@@ -62,7 +62,13 @@ def test_keys_stand_nowhere_else_in_the_directory(tree: Tree) -> None:
 
 
 @pytest.mark.parametrize(
-    "parts", [("api-1", "worker", "sandbox"), ("postgres",), ("postgres-keeper",)], ids="+".join
+    "parts",
+    [
+        ("api-1", "worker", "sandbox"),
+        ("postgres",),
+        pytest.param(("postgres-keeper",), marks=pytest.mark.long),
+    ],
+    ids="+".join,
 )
 def test_parts_that_are_killed_come_back_and_refunds_go_on(
     tree: Tree, parts: tuple[str, ...]
@@ -82,6 +88,7 @@ def test_a_second_start_on_a_directory_in_use_is_refused(tree: Tree) -> None:
     assert tree.is_ready()
 
 
+@pytest.mark.long
 def test_a_port_in_use_is_refused(tree: Tree, tmp_path: Path) -> None:
     port = tree.dev["url"].rsplit(":", 1)[1]
     done = clawback("dev", "--port", port, "--data", str(tmp_path / "other"))

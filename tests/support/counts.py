@@ -3,7 +3,10 @@
 import os
 import random
 import secrets
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
+
+import pytest
 
 LONG: Final = os.environ.get("LONG", "") not in {"", "0"}
 
@@ -11,6 +14,16 @@ LONG: Final = os.environ.get("LONG", "") not in {"", "0"}
 def count(short: int, full: int) -> int:
     """`full` with LONG=1, else `short`."""
     return full if LONG else short
+
+
+def sampled(cases: Iterable[Any], *, every: int) -> list[Any]:
+    """The cases of a table for `parametrize`: the first of each `every` always, others if long."""
+    return [
+        pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.long)
+        if number % every
+        else case
+        for number, case in enumerate(cases)
+    ]
 
 
 def seeded() -> random.Random:
