@@ -9,6 +9,7 @@ authority: a clash with another process is minted anew when the batch is tried a
 import random
 import re
 import secrets
+from collections.abc import Sequence
 from itertools import product
 from typing import Final, NewType
 
@@ -69,6 +70,19 @@ class Mint:
     def shop(self, unix_ms: int) -> ShopId:
         """A new shop's name."""
         return ShopId("SHP-" + self._next(unix_ms))
+
+
+def home_shard(name: str, shard: int, former_shards: Sequence[str]) -> int:
+    """The shard that our references of a payment or claim carry: its book's when it was named.
+
+    `former_shards` are those that the book has left, oldest first: the stamp of the last name given
+    there, then the shard as two base-36 digits. So a reference stays what it was when a book moves.
+    """
+    stamp = name[4:12]
+    for left in former_shards:
+        if stamp <= left[:8]:
+            return int(left[8:], 36)
+    return shard
 
 
 def is_well_formed(name: str, prefix: str) -> bool:

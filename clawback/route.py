@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 import msgspec
 
 from clawback.errors import Refused
-from clawback.ids import BookId, KeyId, Mint, ShopId
+from clawback.ids import BookId, KeyId, Mint, ShopId, home_shard
 from clawback.seal import Seal
 
 if TYPE_CHECKING:
@@ -33,13 +33,19 @@ ANY_SECRET_KEY: Final = "secret"  # noqa: S105 - the kind of a key, not a key
 
 
 class BookRef(msgspec.Struct, frozen=True):
-    """One merchant in one mode: the unit of tenancy. The shard is fixed for the book's life."""
+    """One merchant in one mode: the unit of tenancy. Its shard is fixed while it is here."""
 
     shard: int
     book_id: BookId
     merchant_id: str
     merchant_name: str
     mode: str
+    former_shards: tuple[str, ...] = ()
+    """Those it had before it was moved; what makes references needs them, and nothing else."""
+
+    def home_of(self, name: str) -> int:
+        """The shard that our references of a payment or claim carry."""
+        return home_shard(name, self.shard, self.former_shards)
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -87,6 +87,10 @@ class Seal:
             for key in self._signing.values()
         )
 
+    def has_key(self, key_id: str) -> bool:
+        """Whether the key of this id, in hexadecimal, is in the file."""
+        return bytes.fromhex(key_id) in self._keys
+
     def is_old(self, sealed: bytes) -> bool:
         """Whether a sealed value should be sealed anew with the newest key."""
         return sealed[1 : 1 + _ID_BYTES] != self._newest

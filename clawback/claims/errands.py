@@ -69,10 +69,10 @@ def next_step(draft: Draft, claim: Claim, actor: str) -> tuple[Claim, str | None
     return after, "lookup"
 
 
-def reference(claim: Claim, shard: int, operation: str) -> tuple[str, int]:
+def reference(claim: Claim, home: int, operation: str) -> tuple[str, int]:
     """Our reference of a round's evidence or acceptance, and the number in it."""
     number = 2 * (claim.round - 1) + (operation == "accept")
-    return port.refund_reference(claim.claim_id, shard, number), number
+    return port.refund_reference(claim.claim_id, home, number), number
 
 
 def ended_errand(

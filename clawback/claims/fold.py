@@ -176,10 +176,11 @@ def approve(draft: Draft, claim: Claim, actor: str, note: str | None = None) -> 
 
 
 def _next_attempt(draft: Draft, claim: Claim, command: StartAttempt, operation: str) -> Attempt:
-    reference = port.refund_reference(claim.claim_id, draft.book.shard, claim.generation)
+    home = draft.book.home_of(claim.claim_id)
+    reference = port.refund_reference(claim.claim_id, home, claim.generation)
     generation = claim.generation
     if claim.kind != REFUND:
-        reference, generation = errands.reference(claim, draft.book.shard, operation)
+        reference, generation = errands.reference(claim, home, operation)
     return Attempt(
         claim_id=claim.claim_id,
         number=claim.attempts + 1,

@@ -81,7 +81,7 @@ async def _call(
     attempt: Attempt,
     book_time: datetime,
 ) -> port.Found:
-    charge = port.charge_reference(payment.payment_id, book.shard)
+    charge = port.charge_reference(payment.payment_id, book.home_of(payment.payment_id))
     if attempt.operation == "lookup":
         return await provider.lookup_refund(
             port.LookupRequest(

@@ -2,7 +2,8 @@
 
 The signature is checked over the raw bytes before anything is read, the account's rate after it.
 The fact is stored and folded in one commit, and only then acknowledged; a repeat of one changes
-nothing. A reference of ours names its shard; what has none is found by the charge that it is about.
+nothing. A reference of ours names its shard, or one that its book has left; what has none is found
+by the charge that it is about.
 A fact about an object that is not there is stored, acknowledged, and folded once the object is.
 """
 
@@ -18,7 +19,7 @@ from clawback.claims.outside import RecordOutsideRefund
 from clawback.claims.standing import told_text
 from clawback.db import queries
 from clawback.errors import Refused
-from clawback.ids import BookId, ClaimId, PaymentId, opaque
+from clawback.ids import BookId, ClaimId, PaymentId, base36, opaque
 from clawback.lanes.records import Fact, Payment
 from clawback.payments import jobs
 from clawback.providers import port
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from asyncpg import Record
+    from asyncpg.pool import PoolConnectionProxy
 
 SQL: Final = queries.load(__package__, "notices.sql")
 _PAYMENT: Final = msgspec.json.Decoder(Payment)
@@ -92,8 +94,7 @@ async def _refund_notice(call: ProviderCall, notice: port.RefundNotice) -> Answe
     fact = refund_fact(
         call.provider, call.account, notice, ours.claim_id, received_at=call.real_now
     )
-    async with call.services.reader() as connection:
-        row = await SQL.find_claim(connection, shard=ours.shard, claim_id=ours.claim_id)
+    row = await _find(call, ours.shard, ours.claim_id)
     if row is None:
         return await _keep(call, ours.shard, fact)
     return await call.services.submit(
@@ -115,7 +116,7 @@ async def _outside_notice(call: ProviderCall, notice: port.RefundNotice) -> Answ
         return RECEIVED
     payment_id, shard = PaymentId(ours[0]), ours[1]
     fact = refund_fact(call.provider, call.account, notice, payment_id, received_at=call.real_now)
-    row = await _find_payment(call, shard, payment_id)
+    row = await _find(call, shard, payment_id)
     if row is None:
         return await _keep(call, shard, fact)
     return await call.services.submit(
@@ -185,7 +186,7 @@ async def _charge_notice(call: ProviderCall, notice: port.ChargeNotice) -> Answe
         effective_at=notice.at,
         received_at=call.real_now,
     )
-    row = await _find_payment(call, shard, payment_id)
+    row = await _find(call, shard, payment_id)
     if row is None:
         return await _keep(call, shard, fact)
     command = jobs.recorded(_PAYMENT.decode(row["row"]), finding)
@@ -220,7 +221,7 @@ async def _dispute_notice(call: ProviderCall, notice: port.DisputeNotice) -> Ans
         return RECEIVED
     payment_id, shard = PaymentId(ours[0]), ours[1]
     fact = dispute_fact(call.provider, call.account, notice, payment_id, received_at=call.real_now)
-    row = await _find_payment(call, shard, payment_id)
+    row = await _find(call, shard, payment_id)
     if row is None:
         return await _keep(call, shard, fact)
     outcome = await call.services.submit(
@@ -288,10 +289,29 @@ def dispute_fact(
 # Where it belongs
 
 
-async def _find_payment(call: ProviderCall, shard: int, payment_id: str) -> "Record | None":
+async def _find(call: ProviderCall, home: int, name: str) -> "Record | None":
+    """The payment or claim of a reference: in the shard that it carries, or where its book went."""
     async with call.services.reader() as connection:
-        row: Record | None = await SQL.find_payment(connection, shard=shard, payment_id=payment_id)
-    return row
+        row = await _find_in(connection, home, home, name)
+        if row is not None:
+            return row
+        for place in await SQL.moved_to(connection, left=name[4:12] + base36(home, 2)):
+            row = await _find_in(connection, place["shard"], home, name)
+            if row is not None:
+                return row
+    return None
+
+
+async def _find_in(
+    connection: "PoolConnectionProxy", shard: int, home: int, name: str
+) -> "Record | None":
+    """That of this name in a shard, if its references carry `home`: names are one's own there."""
+    row: Record | None
+    if name.startswith("CLM-"):
+        row = await SQL.find_claim(connection, shard=shard, claim_id=name)
+    else:
+        row = await SQL.find_payment(connection, shard=shard, payment_id=name)
+    return row if row is not None and _book(row).home_of(name) == home else None
 
 
 async def _keep(call: ProviderCall, shard: int, fact: Fact) -> Answer | Refused:
@@ -312,6 +332,7 @@ def _book(row: "Record") -> BookRef:
         merchant_id=row["merchant_id"],
         merchant_name=row["merchant_name"],
         mode=row["mode"],
+        former_shards=tuple(row["former_shards"]),
     )
 
 

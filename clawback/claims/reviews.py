@@ -261,7 +261,9 @@ def _fact(
         source="review",
         event_key=review.review_id,
         type=f"review.{review.finding}",
-        reference=port.refund_reference(claim.claim_id, draft.book.shard, claim.generation),
+        reference=port.refund_reference(
+            claim.claim_id, draft.book.home_of(claim.claim_id), claim.generation
+        ),
         object_id=object_id,
         amount_minor=claim.amount_minor,
         currency=claim.currency,
@@ -283,7 +285,9 @@ def _case(draft: Draft, claim: Claim, review: Review, command: ResolveReview, sa
         id=review.review_id,
         case=claim.provider_reference or "",
         kind=_KINDS[claim.kind],
-        charge_reference=port.charge_reference(claim.payment_id, draft.book.shard),
+        charge_reference=port.charge_reference(
+            claim.payment_id, draft.book.home_of(claim.payment_id)
+        ),
         status=word or "opened",
         round=round_,
         amount_minor=claim.amount_minor,

@@ -4,11 +4,13 @@
 clawback_app, which they make. Both can be repeated.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clawback.cli.output import Stop, note, say, show_json, show_table
+from clawback.cli.audit import read_report, show_report
+from clawback.cli.output import Stop, note, progress, say, show_json, show_table
 from clawback.cli.session import Database, explained, with_database
 
 if TYPE_CHECKING:
@@ -75,6 +77,70 @@ def print_schema() -> None:
     from clawback.cli import schema  # noqa: PLC0415 - the driver is loaded only when used
 
     say(schema.dump())
+
+
+@app.command("copy")
+@with_database
+def copy(
+    database: Database,
+    to: Annotated[
+        str, typer.Option("--to", help="Address of the other database, or @FILE that holds it.")
+    ],
+    books: Annotated[
+        list[str] | None,
+        typer.Option("--book", help="Book to move. Can be repeated. (default: all)"),
+    ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-file",
+            help="Sealing key file of the processes there.",
+            envvar="CLAWBACK_SEAL_KEY_FILE",
+        ),
+    ] = None,
+    *,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Let go of books that are held and not there.")
+    ] = False,
+) -> None:
+    """Move books to another database. Each stays held here; after a break, run it again.
+
+    Both databases must be of this release. Stop the processes of this one first: they refuse what
+    is asked of a book that is held.
+    """
+    from clawback.cli import copying  # noqa: PLC0415 - the driver is loaded only when used
+
+    target = _address(to)
+    if undo:
+        rows = explained(lambda: copying.let_go(database.dsn, target, books or []))
+        database.show(("book", "merchant", "mode"), rows)
+        return
+    before = read_report(database.dsn)
+    if not before.clean:
+        show_report(before)
+        raise Stop("the books here are wrong", "Find out why before anything is moved.")
+    with progress("copy") as told:
+        copied = explained(lambda: copying.copy(database.dsn, target, books or [], key_file, told))
+    after = read_report(target)
+    if database.as_json:
+        show_json({**copied, "auditClean": after.clean})
+    else:
+        columns = ("book", "merchant", "mode", "fromShard", "shard", "rows")
+        show_table(columns, [[row[name] for name in columns] for row in copied["moved"]])
+        note(f"{copied['alreadyThere']} were there already; {copied['people']} people copied")
+        show_report(after)
+    if not after.clean:
+        raise Stop("the books there are wrong", "Keep both sides stopped, and compare the rows.")
+
+
+def _address(given: str) -> str:
+    """A database's address as it is, or from a file. Raises: Stop."""
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Stop(f"no address in {given[1:]}", "It must hold one line of text.") from error
 
 
 def _refuse(wrong: "list[Check]") -> None:

@@ -20,6 +20,7 @@ FUNCTIONS: Final = (
     "exhibits.sql",
     "payouts.sql",
     "retention.sql",
+    "moving.sql",
 )
 _FUNCTION: Final = re.compile(r"(?m)^CREATE OR REPLACE FUNCTION (\w+)")
 

@@ -128,11 +128,14 @@ CREATE TABLE public.books (
     settle_days integer,
     settle_off_days date[],
     settle_calendar_version text COLLATE pg_catalog."C",
+    former_shards text[] DEFAULT '{}'::text[] NOT NULL COLLATE pg_catalog."C",
     CONSTRAINT books_api_version_length CHECK ((length(api_version) = 10)),
     CONSTRAINT books_credit_line_range CHECK (((credit_line_usd_e4 >= 0) AND (credit_line_usd_e4 <=
         '1000000000000000'::bigint))),
     CONSTRAINT books_dispute_fee_range CHECK (((dispute_fee_usd_e4 >= 0) AND (dispute_fee_usd_e4 <=
         100000000))),
+    CONSTRAINT books_former_shards_form CHECK (((cardinality(former_shards) <= 64) AND
+        (array_to_string(former_shards, ''::text) ~ '^([0-9A-Z]{10})*$'::text))),
     CONSTRAINT books_id_length CHECK (((length(book_id) >= 4) AND (length(book_id) <= 32))),
     CONSTRAINT books_idempotency_range CHECK (((idempotency_hours >= 24) AND (idempotency_hours <=
         8760))),
@@ -467,6 +470,15 @@ CREATE TABLE public.heads (
     CONSTRAINT heads_numbers CHECK (((height >= 0) AND (event_number >= 0) AND (waiting >= 0)))
 )
 WITH (fillfactor='50');
+
+CREATE TABLE public.held_books (
+    shard integer NOT NULL,
+    book_id text NOT NULL COLLATE pg_catalog."C",
+    head json NOT NULL,
+    held_at timestamp with time zone NOT NULL,
+    bound_for text NOT NULL,
+    CONSTRAINT held_books_lengths CHECK (((length(book_id) <= 32) AND (length(bound_for) <= 128)))
+);
 
 CREATE TABLE public.idempotency_keys (
     shard integer NOT NULL,
@@ -1077,6 +1089,9 @@ ALTER TABLE ONLY public.files
 ALTER TABLE ONLY public.heads
     ADD CONSTRAINT heads_pkey PRIMARY KEY (shard, book_id);
 
+ALTER TABLE ONLY public.held_books
+    ADD CONSTRAINT held_books_pkey PRIMARY KEY (shard, book_id);
+
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (shard, book_id, route, key);
 
@@ -1306,6 +1321,8 @@ GRANT SELECT ON TABLE public.fan_outs TO clawback_app;
 GRANT SELECT ON TABLE public.files TO clawback_app;
 
 GRANT SELECT ON TABLE public.heads TO clawback_app;
+
+GRANT SELECT ON TABLE public.held_books TO clawback_app;
 
 GRANT SELECT ON TABLE public.idempotency_keys TO clawback_app;
 

@@ -144,6 +144,7 @@ def _opened(row: "Record") -> Opened:
         merchant_id=row["merchant_id"],
         merchant_name=row["merchant_name"],
         mode=row["mode"],
+        former_shards=tuple(row["former_shards"]),
     )
     return Opened(book, caller, row["api_version"], row["require_idempotency_key"])
 

@@ -10,7 +10,7 @@ from datetime import date, datetime
 import msgspec
 
 from clawback.currencies import Currency
-from clawback.ids import BookId, ClaimId, PaymentId, ShopId
+from clawback.ids import BookId, ClaimId, PaymentId, ShopId, home_shard
 from clawback.lanes.endpoints import EndpointChanges, Loaded
 from clawback.lanes.evidence import EvidenceChanges, EvidenceLoaded
 from clawback.lanes.payouts import Payout
@@ -41,6 +41,11 @@ class Book(Record, frozen=True, kw_only=True):
     settle_days: int | None = None
     settle_off_days: tuple[date, ...] | None = None
     settle_calendar_version: str | None = None
+    former_shards: tuple[str, ...] = ()
+
+    def home_of(self, name: str) -> int:
+        """The shard that our references of a payment or claim carry."""
+        return home_shard(name, self.shard, self.former_shards)
 
 
 class Head(Record, frozen=True, kw_only=True):

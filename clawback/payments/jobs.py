@@ -47,7 +47,7 @@ async def ask(
     provider: port.Provider, book: BookRef, payment: Payment, book_time: datetime
 ) -> RecordCharge:
     """How the charge stands, opening it if it never reached its provider."""
-    reference = port.charge_reference(payment.payment_id, book.shard)
+    reference = port.charge_reference(payment.payment_id, book.home_of(payment.payment_id))
     found: port.Charged | port.Absent = port.Absent()
     if payment.provider_reference is not None:
         found = await provider.lookup_charge(
@@ -81,7 +81,7 @@ async def charge(
         port.ChargeRequest(
             book=book.book_id,
             book_time=book_time,
-            reference=port.charge_reference(payment.payment_id, book.shard),
+            reference=port.charge_reference(payment.payment_id, book.home_of(payment.payment_id)),
             method=payment.method,
             amount_minor=payment.amount_minor,
             currency=payment.currency,

@@ -235,7 +235,7 @@ def _fault(call: Call[FaultBody, NoQuery]) -> port.FaultRequest:
         sequence=tuple(call.body.sequence),
         charge_reference=None
         if payment_id is None
-        else port.charge_reference(PaymentId(payment_id), call.book.shard),
+        else port.charge_reference(PaymentId(payment_id), call.book.home_of(payment_id)),
         repeat=bool(call.body.repeat),
         reference=reference_of(call),
     )

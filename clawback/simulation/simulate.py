@@ -175,7 +175,7 @@ async def _charge(call: SimulateCall, plan: Plan, sandbox: port.Sandbox) -> _End
 
 
 def _about_charge(call: SimulateCall, plan: Plan) -> port.LookupRequest:
-    reference = port.charge_reference(plan.payment.payment_id, call.book.shard)
+    reference = _charge_reference(call, plan)
     return port.LookupRequest(
         book=call.book.book_id,
         book_time=plan.now,
@@ -213,11 +213,18 @@ async def _refund(call: SimulateCall, plan: Plan, sandbox: port.Sandbox) -> _End
     return await _record_refund(call, claim.claim_id, told)
 
 
+def _charge_reference(call: SimulateCall, plan: Plan) -> str:
+    name = plan.payment.payment_id
+    return port.charge_reference(name, call.book.home_of(name))
+
+
 def _refund_reference(call: SimulateCall, claim: Claim) -> str:
     """How the provider knows the refund: by our reference, or its own if it was made outside."""
     if claim.attempts == 0 and claim.provider_reference is not None:
         return claim.provider_reference
-    return port.refund_reference(claim.claim_id, call.book.shard, claim.generation)
+    return port.refund_reference(
+        claim.claim_id, call.book.home_of(claim.claim_id), claim.generation
+    )
 
 
 async def _record_refund(
@@ -242,7 +249,7 @@ async def _refund_outside(call: SimulateCall, plan: Plan, sandbox: port.Sandbox)
         port.OutsideRefund(
             book=call.book.book_id,
             book_time=plan.now,
-            charge_reference=port.charge_reference(plan.payment.payment_id, call.book.shard),
+            charge_reference=_charge_reference(call, plan),
             amount_minor=plan.amount_minor or plan.payment.remaining_minor or None,
             reference=reference_of(call),
         )
@@ -286,7 +293,7 @@ async def _dispute(call: SimulateCall, plan: Plan, sandbox: port.Sandbox) -> _En
         port.DisputeSimulation(
             book=call.book.book_id,
             book_time=plan.now,
-            charge_reference=port.charge_reference(plan.payment.payment_id, call.book.shard),
+            charge_reference=_charge_reference(call, plan),
             action=actions.dispute_action(call.body.action),
             amount_minor=plan.amount_minor,
             case=None if plan.claim is None else plan.claim.provider_reference,

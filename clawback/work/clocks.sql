@@ -1,7 +1,7 @@
 -- What moves the clocks of test books: which are being moved, what is due in one, what comes next.
 
 -- name: moving_clocks :many (shards)
-SELECT h.shard, h.book_id, b.merchant_id, m.name AS merchant_name, b.mode
+SELECT h.shard, h.book_id, b.merchant_id, m.name AS merchant_name, b.mode, b.former_shards
 FROM heads AS h
 INNER JOIN books AS b ON b.book_id = h.book_id
 INNER JOIN merchants AS m ON m.merchant_id = b.merchant_id

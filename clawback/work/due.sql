@@ -5,6 +5,7 @@
 
 -- name: due_claims :many (shards, real_now, limit)
 SELECT h.shard, h.book_id, h.clock_offset_seconds, b.merchant_id, m.name AS merchant_name, b.mode,
+    b.former_shards,
     c.claim_id, c.provider, c.provider_account
 FROM heads AS h
 INNER JOIN books AS b ON b.book_id = h.book_id
@@ -21,6 +22,7 @@ WHERE h.shard = ANY ($1::integer[]) AND h.clock_target_seconds IS NULL;
 
 -- name: due_payments :many (shards, real_now, limit)
 SELECT h.shard, h.book_id, h.clock_offset_seconds, b.merchant_id, m.name AS merchant_name, b.mode,
+    b.former_shards,
     p.row
 FROM heads AS h
 INNER JOIN books AS b ON b.book_id = h.book_id
@@ -36,7 +38,7 @@ CROSS JOIN LATERAL (
 WHERE h.shard = ANY ($1::integer[]) AND h.clock_target_seconds IS NULL;
 
 -- name: due_top_ups :many (shards)
-SELECT h.shard, h.book_id, b.merchant_id, m.name AS merchant_name, b.mode
+SELECT h.shard, h.book_id, b.merchant_id, m.name AS merchant_name, b.mode, b.former_shards
 FROM heads AS h
 INNER JOIN books AS b ON b.book_id = h.book_id
 INNER JOIN merchants AS m ON m.merchant_id = b.merchant_id

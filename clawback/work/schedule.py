@@ -180,4 +180,5 @@ def book_of(row: "Record") -> BookRef:
         merchant_id=row["merchant_id"],
         merchant_name=row["merchant_name"],
         mode=row["mode"],
+        former_shards=tuple(row["former_shards"]),
     )

@@ -54,11 +54,16 @@ CREATE TABLE books (
     settle_days integer,
     settle_off_days date[],
     settle_calendar_version text COLLATE "C",
+    former_shards text[] COLLATE "C" NOT NULL DEFAULT '{}',
     CONSTRAINT books_pkey PRIMARY KEY (book_id),
     CONSTRAINT books_merchant_mode_key UNIQUE (merchant_id, mode),
     CONSTRAINT books_merchant_fkey FOREIGN KEY (merchant_id) REFERENCES merchants (merchant_id),
     CONSTRAINT books_id_length CHECK (length(book_id) BETWEEN 4 AND 32),
     CONSTRAINT books_shard_range CHECK (shard BETWEEN 0 AND 1295),
+    CONSTRAINT books_former_shards_form CHECK (
+        cardinality(former_shards) <= 64
+        AND array_to_string(former_shards, '') ~ '^([0-9A-Z]{10})*$'
+    ),
     CONSTRAINT books_mode CHECK (mode IN ('test', 'live')),
     CONSTRAINT books_api_version_length CHECK (length(api_version) = 10),
     CONSTRAINT books_threshold_range CHECK (approval_threshold_usd_e4 >= 0),

@@ -8,3 +8,16 @@ CREATE TABLE shards (
 );
 INSERT INTO shards (shard) VALUES (0), (1);
 GRANT SELECT ON shards TO clawback_app;
+
+-- Books that are held still while they are moved to another deployment, and stay so once they are
+-- there: their head rows, put away.
+CREATE TABLE held_books (
+    shard integer NOT NULL,
+    book_id text COLLATE "C" NOT NULL,
+    head json NOT NULL,
+    held_at timestamptz NOT NULL,
+    bound_for text NOT NULL,
+    CONSTRAINT held_books_pkey PRIMARY KEY (shard, book_id),
+    CONSTRAINT held_books_lengths CHECK (length(book_id) <= 32 AND length(bound_for) <= 128)
+);
+GRANT SELECT ON held_books TO clawback_app;

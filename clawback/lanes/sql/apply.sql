@@ -67,7 +67,7 @@ BEGIN
             ) AS o
             WHERE o.book_id = r.book_id
         ) AS n
-        WHERE p.ctid = n.place;
+        WHERE p.shard = p_shard AND p.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
         IF written IS DISTINCT FROM p_counts[6] THEN
             PERFORM lane_expect_rows_v1('payments', written, p_counts[6]);
@@ -142,7 +142,7 @@ BEGIN
             ) AS o
             WHERE o.book_id = r.book_id
         ) AS n
-        WHERE c.ctid = n.place;
+        WHERE c.shard = p_shard AND c.ctid = n.place;
         GET DIAGNOSTICS written = ROW_COUNT;
         IF written IS DISTINCT FROM p_counts[8] THEN
             PERFORM lane_expect_rows_v1('claims', written, p_counts[8]);
