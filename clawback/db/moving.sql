@@ -1,4 +1,4 @@
--- What `clawback db copy` reads and writes. The rows of a book's tables cross as they are, in COPY's
+-- What `clawback db copy` reads and writes. Rows of a book's tables cross as they are, in COPY's
 -- text form, with the shard as their first column; the small tables that are the same everywhere
 -- cross as JSON. Rows of the books themselves are written by COPY only.
 

@@ -2,7 +2,7 @@
 
 A query starts with `-- name: load_payments :many (shard, payment_ids)`, continued on further
 comment lines until the parenthesis closes. Parameters are `$1`, `$2` … in the header's order and
-become keyword arguments. Kinds: `:one` (a row; LookupError if there is none), `:maybe` (a row or
+become keyword arguments. Kinds: `:one` (a row; Absent if there is none), `:maybe` (a row or
 None), `:many` (rows) and `:exec` (the command tag).
 """
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _HEADER: Final = re.compile(r"--\s*name:\s*(\w+)\s+:(one|maybe|many|exec)\s*\(([^)]*)\)", re.DOTALL)
 _NAMED: Final = re.compile(r"--\s*name:")
 _PARAMETER: Final = re.compile(r"\$(\d+)")
+
+
+class Absent(LookupError):
+    """A row that is there while its book is: the book's head row is away while it is moved."""
 
 
 class Query:
@@ -35,7 +39,7 @@ class Query:
     async def __call__(  # the answer is by kind
         self, session: "Connection | PoolConnectionProxy", **values: object
     ) -> Any:  # noqa: ANN401 - a row, rows, None or a tag
-        """Run it. Raises: LookupError for `:one` without a row; TypeError for wrong names."""
+        """Run it. Raises: Absent for `:one` without a row; TypeError for wrong names."""
         if len(values) != len(self.parameters):
             raise TypeError(f"query {self.name} takes {self.parameters}, not {tuple(values)}")
         try:
@@ -48,7 +52,7 @@ class Query:
             return await session.fetch(self.sql, *arguments)
         row: Record | None = await session.fetchrow(self.sql, *arguments)
         if row is None and self.kind == "one":
-            raise LookupError(f"query {self.name} found no row")
+            raise Absent(f"query {self.name} found no row")
         return row
 
 

@@ -127,14 +127,18 @@ class _Batch:
                 await self._load([(work.book.book_id, missing.reads)], [])
 
     async def _large(self, work: Work) -> Outcome:
-        state = self._working.books[work.book.book_id]
+        state = self._working.books.get(work.book.book_id)
+        if state is None:
+            return Unavailable()
         found = await self._loading(lambda one: find_any(state, one, self._now), work)
         return found or await decide_bundle(
             work, state, lambda one: self._loading(self._decide, one), self.follow_up
         )
 
     def _decide(self, work: Work) -> Outcome:
-        state = self._working.books[work.book.book_id]
+        state = self._working.books.get(work.book.book_id)
+        if state is None:
+            return Unavailable()  # it is held, to be moved to another database
         now = clock.book_time(self._now, state.head.clock_offset_seconds)
         draft = state.draft(now)
         if work.key is not None:

@@ -12,6 +12,7 @@ import msgspec
 
 from clawback import clock
 from clawback.db import queries
+from clawback.errors import Unavailable
 from clawback.lanes.command import NotLoaded, Reads
 from clawback.lanes.records import Rows
 from clawback.lanes.state import Draft
@@ -35,13 +36,15 @@ async def peek(
     reads: Reads,
     look: Callable[[Draft], ResultT],
     real_now: datetime,
-) -> ResultT:
-    """What `look` sees in the book as it stands now, on the book's clock."""
+) -> ResultT | Unavailable:
+    """What `look` sees in the book as it stands now, on the book's clock; a held book is away."""
     working = WorkingSet()
     place = {"shard": book.shard, "book_id": book.book_id}
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         working.fill(_rows(await SQL.book(connection, **place)), (), ())
-        state = working.books[book.book_id]
+        state = working.books.get(book.book_id)
+        if state is None:
+            return Unavailable()
         now = clock.book_time(real_now, state.head.clock_offset_seconds)
         while True:
             objects = await SQL.objects(

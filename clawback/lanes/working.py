@@ -79,15 +79,7 @@ class WorkingSet:
             if state := self.books.get(spent.book_id):
                 state.spent.setdefault((spent.actor, spent.since), spent.usd_e4)
         self._fill_objects(rows)
-        for key in rows.keys or ():
-            state = self.books[key.book_id]
-            state.stored_keys.add((key.route, key.key))
-            state.keys.setdefault((key.route, key.key), key)
-        for account in rows.accounts or ():
-            place = (account.currency, account.name)
-            state = self.books[account.book_id]
-            state.stored_accounts.add(place)
-            state.accounts.setdefault(place, (account.balance, account.seq))
+        self._fill_places(rows)
         for book_id, read in reads:
             if book_id in self.books:
                 self.books[book_id].take(read)
@@ -96,6 +88,17 @@ class WorkingSet:
         for book_id, route, name in keys:
             if book_id in self.books:
                 self.books[book_id].keys.setdefault((route, name), None)
+
+    def _fill_places(self, rows: Rows) -> None:
+        for key in rows.keys or ():
+            if state := self.books.get(key.book_id):
+                state.stored_keys.add((key.route, key.key))
+                state.keys.setdefault((key.route, key.key), key)
+        for account in rows.accounts or ():
+            if state := self.books.get(account.book_id):
+                place = (account.currency, account.name)
+                state.stored_accounts.add(place)
+                state.accounts.setdefault(place, (account.balance, account.seq))
 
     def _fill_extras(self, rows: Rows, book_id: BookId, read: Reads) -> None:
         """What only few commands ask for."""

@@ -23,6 +23,7 @@ from tests.conftest import new_database
 from tests.support.books import look, open_book, open_lanes, proved, take_payment
 from tests.support.databases import Database
 from tests.support.registry import Registry
+from tests.support.shops import Shop
 from tests.support.trees import ROOT, Tree
 
 RARE = {"endpoint_failures", "files", "inbox", "payouts", "replays", "reviews"}
@@ -80,8 +81,8 @@ async def pair(server: EmbeddedPostgres) -> AsyncIterator[tuple[str, str]]:
         yield source, target
 
 
-def full_shop(tree: Tree) -> str:
-    """A merchant's test book with payments, claims, evidence, events and webhooks; its id."""
+def full_shop(tree: Tree) -> tuple[Shop, str]:
+    """A merchant's test book with payments, claims, evidence, events and webhooks; and its id."""
     with Registry(tree) as registry:
         shop = registry.shop()
         shop.post("/webhooks", {"url": "http://127.0.0.1:9/hook", "events": ["*"]})
@@ -93,13 +94,14 @@ def full_shop(tree: Tree) -> str:
         [claim] = shop.claims_of(disputed)
         shop.post(f"/claims/{claim['id']}/evidence", TEXT)
     with Database(str(tree.dev["databaseUrl"])) as rows:
-        return str(rows.rows(OURS)[0]["book_id"])
+        return shop, str(rows.rows(OURS)[0]["book_id"])
 
 
 async def test_a_full_book_of_a_running_deployment_is_moved(
     served: Tree, server: EmbeddedPostgres
 ) -> None:
-    book, source = await asyncio.to_thread(full_shop, served), str(served.dev["databaseUrl"])
+    shop, book = await asyncio.to_thread(full_shop, served)
+    source = str(served.dev["databaseUrl"])
     key = ("--key-file", str(served.data / "seal.key"))
     async with new_database(server) as target:
         await look(target, "INSERT INTO shards SELECT generate_series(2, 5)")
@@ -122,7 +124,24 @@ async def test_a_full_book_of_a_running_deployment_is_moved(
         assert (again["moved"], again["alreadyThere"]) == ([], 1)
         backwards = await refused(target, source, key_file=served.data / "seal.key")
         assert "is on the target, and is not held here" in backwards
+    await asyncio.to_thread(held_book_refuses, shop)
     served.audit()
+
+
+def held_book_refuses(shop: Shop) -> None:
+    """What is asked of a held book is refused for now; what it holds can still be read."""
+    payment = shop.get("/payments", limit=1)["data"][0]["id"]
+    path = f"/payments/{payment}/refund"
+    for asked in (
+        shop.call("POST", path, {"amount": 1}, "new"),
+        shop.call("POST", "/refunds/batch", {"rows": [{"transactionId": payment, "amount": 1}]}),
+        shop.call("GET", f"/payments/{payment}/refundability"),
+        shop.call("POST", "/payments", {"amount": 5, "paymentMethodId": "sbx_spei"}),
+    ):
+        assert (asked.status, asked.code) == (503, "unavailable")
+    for read in ("/me", "/me/balance", "/payments", "/claims", "/events", "/ledger/entries",
+                 "/ledger/proof", "/ledger/accounts", "/sandbox/clock", "/webhooks"):  # fmt: skip
+        assert shop.call("GET", read).status in {200, 503}, read
 
 
 async def test_a_copy_that_is_killed_is_run_again(server: EmbeddedPostgres) -> None:
