@@ -95,7 +95,11 @@ async def _serve(settings: Settings, listening: socket.socket, share: int) -> No
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         log.info("api_started", port=settings.port)
-        await serving.serve(sockets=[listening])
+        keeping = asyncio.create_task(api.keep_keys())
+        try:
+            await serving.serve(sockets=[listening])
+        finally:
+            keeping.cancel()
         log.info("api_stopped")
 
 

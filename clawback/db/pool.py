@@ -63,6 +63,7 @@ async def connect_lane(dsn: str, name: str, *, allow_unsafe: bool = False) -> "C
         "statement_timeout": "20s",
         "idle_in_transaction_session_timeout": "30s",
         "synchronous_commit": "on",
+        "plan_cache_mode": "force_generic_plan",
     }
     connection = await asyncpg.connect(dsn, server_settings=settings, timeout=5)
     with ExitStack() as undo:

@@ -129,6 +129,10 @@ class Api:
         self._peers = Peers(settings.trusted_proxies)
         self._running = 0
 
+    async def keep_keys(self) -> None:
+        """Keep what is known of the keys in use new, until cancelled."""
+        await self._keyring.keep()
+
     def look(self, request: Request) -> None:
         """Note how large its body may be, or why it is refused before any of that is read."""
         announced = request.headers.get(b"content-length")

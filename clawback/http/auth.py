@@ -1,20 +1,25 @@
 """Who is calling: the key alone decides the book, and so the tenant and the mode.
 
-Keys are found by digest and kept for at most two seconds, so that a revoked key is dead in two.
+Keys are found by digest and believed for at most two seconds, so that a revoked key is dead in two.
+Those that were used lately are asked for again before that, many in one question, so that their
+callers do not wait for it.
 Unknown, malformed, expired and revoked keys are not told apart.
 """
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from hmac import compare_digest
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from clawback import clock
 from clawback.db import queries
+from clawback.db.failures import DATABASE_ERRORS
 from clawback.errors import Refused
 from clawback.http import keys
 from clawback.http.faults import (
@@ -34,6 +39,10 @@ if TYPE_CHECKING:
 SQL: Final = queries.load("clawback.merchants", "queries.sql")
 CACHE_SECONDS: Final = 1.5
 CACHE_SIZE: Final = 10_000
+RENEW_SECONDS: Final = 0.6
+RENEW_MOST: Final = 256
+RENEW_ROUNDS: Final = 100
+"""Keys that were used within so many rounds are asked for anew in each, at most so many."""
 NOBODY: Final = bytes(32)
 """Compared with where no key was found, so that both ways do the same work."""
 
@@ -52,6 +61,7 @@ class Opened(msgspec.Struct, frozen=True):
 class Known(msgspec.Struct, frozen=True):
     """What is remembered of a key, until when on the monotonic clock."""
 
+    digest: bytes
     until: float
     opened: Opened | None
 
@@ -65,11 +75,16 @@ class Keyring:
         self._known: OrderedDict[bytes, Known] = OrderedDict()
         self._unknown: OrderedDict[bytes, Known] = OrderedDict()
         self._asked: dict[bytes, asyncio.Task[Known]] = {}
+        self._used: set[bytes] = set()
+        self._lately: dict[bytes, int] = {}
 
     def remembered(self, header: bytes | None) -> Opened | None:
         """What a recently used key opens, without asking the database."""
-        found = None if header is None else self._known.get(header)
-        return None if found is None or found.until < clock.monotonic() else found.opened
+        found = self._known.get(header) if header is not None else None
+        if header is None or found is None or found.until < clock.monotonic():
+            return None
+        self._used.add(header)
+        return found.opened
 
     async def open(self, header: bytes | None) -> Opened | Refused:
         """What the bearer key opens. Refuses: MissingApiKey, InvalidApiKey.
@@ -104,13 +119,53 @@ class Keyring:
         is_it = compare_digest(digest, NOBODY if row is None else row["digest"])
         left = _seconds_left(row)
         opened = _opened(row) if row is not None and is_it and left > 0 else None
-        known = Known(now + (min(CACHE_SECONDS, left) if opened else CACHE_SECONDS), opened)
+        until = now + (min(CACHE_SECONDS, left) if opened else CACHE_SECONDS)
+        known = Known(digest, until, opened)
+        if opened is not None:
+            self._used.add(header)
         kept = self._unknown if opened is None else self._known
         kept[header] = known
         kept.move_to_end(header)
         if len(kept) > CACHE_SIZE:
             kept.popitem(last=False)
         return known
+
+    async def keep(self) -> None:
+        """Renew what is remembered of the keys that were used lately, until cancelled."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            with contextlib.suppress(*DATABASE_ERRORS):  # what is not renewed is asked for in need
+                await self._renew()
+
+    async def _renew(self) -> None:
+        rest = {name: left - 1 for name, left in self._lately.items() if left > 1}
+        self._lately = dict.fromkeys(self._used, RENEW_ROUNDS) | {
+            name: left for name, left in rest.items() if name not in self._used
+        }
+        self._used.clear()
+        wanted = [
+            (header, self._known[header])
+            for header in islice(self._lately, RENEW_MOST)
+            if header in self._known
+        ]
+        if not wanted:
+            return
+        now = clock.monotonic()
+        async with self._reader() as connection:
+            digests = [known.digest for _, known in wanted]
+            rows = await SQL.find_keys(connection, digests=digests)
+        found = {row["digest"]: row for row in rows}
+        for header, known in wanted:
+            if self._known.get(header) is not known:
+                continue
+            row = found.get(known.digest)
+            left = _seconds_left(row)
+            if row is None or left <= 0:
+                del self._known[header]
+            else:
+                self._known[header] = Known(
+                    known.digest, now + min(CACHE_SECONDS, left), _opened(row)
+                )
 
 
 def _seconds_left(row: "Record | None") -> float:
