@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,16 @@ COPYING = """
 SELECT count(*) = 0 FROM pg_stat_activity
 WHERE application_name = 'clawback db copy' AND datname = current_database()
 """
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
+    """A tree of its own: a book of it is held for good."""
+    made = Tree(tmp_path_factory.mktemp("copying") / "data", processes=1)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 def arguments(source: str, *more: str) -> dict[str, Any]:
@@ -98,11 +108,11 @@ def full_shop(tree: Tree) -> tuple[Shop, str]:
 
 
 async def test_a_full_book_of_a_running_deployment_is_moved(
-    served: Tree, server: EmbeddedPostgres
+    tree: Tree, server: EmbeddedPostgres
 ) -> None:
-    shop, book = await asyncio.to_thread(full_shop, served)
-    source = str(served.dev["databaseUrl"])
-    key = ("--key-file", str(served.data / "seal.key"))
+    shop, book = await asyncio.to_thread(full_shop, tree)
+    source = str(tree.dev["databaseUrl"])
+    key = ("--key-file", str(tree.data / "seal.key"))
     async with new_database(server) as target:
         await look(target, "INSERT INTO shards SELECT generate_series(2, 5)")
         wanted = ("--to", target, "--book", book)
@@ -122,10 +132,10 @@ async def test_a_full_book_of_a_running_deployment_is_moved(
         assert empty <= RARE
         again = copied(source, *wanted, *key)
         assert (again["moved"], again["alreadyThere"]) == ([], 1)
-        backwards = await refused(target, source, key_file=served.data / "seal.key")
+        backwards = await refused(target, source, key_file=tree.data / "seal.key")
         assert "is on the target, and is not held here" in backwards
     await asyncio.to_thread(held_book_refuses, shop)
-    served.audit()
+    tree.audit()
 
 
 def held_book_refuses(shop: Shop) -> None:

@@ -110,7 +110,7 @@ def test_every_call_of_the_api_has_its_permission() -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_every_cell(staff: Staff, browsers: dict[str, Visitor], rows: Database, role: str) -> None:
     visitor, base, wrong = browsers[role], staff.book(), []
-    before = _entries(rows), _acts(rows)
+    before = _claims(rows), _acts(rows)
     for page, roles in TABLE.items():
         if page == STREAM:
             continue
@@ -121,7 +121,7 @@ def test_every_cell(staff: Staff, browsers: dict[str, Visitor], rows: Database, 
             assert found.status == 403, page
     assert wrong == []
     if role == "read-only":
-        after = _entries(rows), _acts(rows)
+        after = _claims(rows), _acts(rows)
         assert after[0] == before[0]
         assert {one[0] for one in after[1]} - {one[0] for one in before[1]} <= {
             "payments_exported", "claims_exported",
@@ -131,8 +131,8 @@ def test_every_cell(staff: Staff, browsers: dict[str, Visitor], rows: Database, 
 _BOOKS: Final = "book_id IN (SELECT book_id FROM books WHERE merchant_id = $1)"
 
 
-def _entries(rows: Database) -> int:
-    query = f"SELECT count(*) AS n FROM entries WHERE {_BOOKS}"  # noqa: S608 - our names
+def _claims(rows: Database) -> int:
+    query = f"SELECT count(*) AS n FROM claims WHERE {_BOOKS}"  # noqa: S608 - our names
     return int(rows.rows(query, MERCHANT)[0]["n"])
 
 

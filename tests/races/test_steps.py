@@ -43,7 +43,7 @@ from tests.support.sessions import (
 STEPS: Final = 6
 SAMPLE: Final = count(5, 924)
 THREES: Final = count(6, 2_000)
-LOSSES: Final = count(4, 200)
+LOSSES: Final = count(8, 200)
 AT_ONCE: Final = 40
 """So many books are filled in one batch."""
 
