@@ -102,10 +102,15 @@ class Naive:
             yield "outside", -1, draw.choice((1, self.remaining))
         if not cases:
             yield "chargeback", -1, any_part
-        if not inquiries:
-            yield "inquiry", -1, any_part
-        elif not cases:
+        if inquiries and not cases:
             yield "escalated", inquiries[0], 0
+        if not inquiries and not self._has_answered():
+            yield "inquiry", -1, any_part
+
+    def _has_answered(self) -> bool:
+        """Whether a refund on its way answers an inquiry: the network holds it open till then."""
+        on_its_way = self.of("refund", "pending", "sent")
+        return any(self.claims[number]["replaced"] for number in on_its_way)
 
     def _refunds(self) -> Iterator[Turn]:
         for number in self.of("refund", "pending"):
