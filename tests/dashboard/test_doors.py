@@ -106,6 +106,8 @@ def test_whatever_is_wrong_reads_the_same(
     never = staff.hire("never-set-up@test.example", test="operator")
     set_up(staff, gone, Visitor(served, next(ADDRESSES)))
     rows.execute("UPDATE people SET disabled_at = created_at WHERE person_id = $1", gone.person_id)
+    home = next(ADDRESSES)  # known afterwards, so that the tries below do not slow it
+    assert sign_in(Visitor(served, home), person.login, fresh_code(staff, person, secret)) == 303
     code = fresh_code(staff, person, secret)
     tries = (
         (person.login, code, "wrong"), (person.login, "000000", PASSWORD),
@@ -123,7 +125,8 @@ def test_whatever_is_wrong_reads_the_same(
         assert not visitor.cookie
     assert len(seen) == 1, seen
     assert next(iter(seen))[0] == 401
-    assert sign_in(Visitor(served, next(ADDRESSES)), person.login, code) == 303, "the control"
+    again = fresh_code(staff, person, secret)
+    assert sign_in(Visitor(served, home), person.login, again) == 303, "the control"
 
 
 def test_a_thousand_guesses_are_slowed_and_the_owner_gets_in(
