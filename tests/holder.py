@@ -125,11 +125,8 @@ def held_server(folder: Path) -> Iterator[None]:
 @contextmanager
 def held_tree(folder: Path) -> Iterator[None]:
     """A tree that serves with two API processes."""
-    tree = Tree(data_of(folder))
-    try:
+    with Tree(data_of(folder)):
         yield
-    finally:
-        tree.close()
 
 
 HELD = {"server": held_server, "tree": held_tree}

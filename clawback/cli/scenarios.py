@@ -20,7 +20,7 @@ from clawback.cli.output import Stop, clean
 from clawback.cli.session import pick
 
 FOLDER: Final = Path(sandbox.__file__).parent / "scenarios"
-WAIT_SECONDS: Final = 30.0
+WAIT_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 0.05
 CENT: Final = Decimal("0.01")
 

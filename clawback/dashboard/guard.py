@@ -135,7 +135,7 @@ def make_route(house: House, page: BookPage) -> Route:
             return await _admit(house, page, request, decoder)
         except Stranger:
             return error_page(house, request, "forbidden")
-        except pool.AWAY:
+        except pool.UNAVAILABLE:
             return error_page(house, request, "unavailable")
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)

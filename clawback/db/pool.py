@@ -32,6 +32,8 @@ AWAY: Final = (
     EOFError,
 )
 """The errors that mean that the database is away, starting, without room or not to be used."""
+UNAVAILABLE: Final = (*AWAY, queries.Absent)
+"""What a caller is told `unavailable` for: also a book that is held while it is moved."""
 
 APP_ROLE: Final = "clawback_app"
 OLDEST: Final = 15

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from clawback import API_VERSION, clock, logs
-from clawback.db import pool, queries
+from clawback.db import pool
 from clawback.errors import InternalError, Overloaded, Refused, Unavailable
 from clawback.http import faults, idempotency
 from clawback.http.addresses import Peers
@@ -321,7 +321,7 @@ async def settled(started: Started) -> Outcome:
 
 def _failed(request: Request, error: BaseException) -> Refused:
     """What a request is answered that could not be served."""
-    if isinstance(error, (*pool.AWAY, queries.Absent)):
+    if isinstance(error, pool.UNAVAILABLE):
         log.warning("request_unavailable", request_id=request.id, exc_info=error)
         return Unavailable()
     if not isinstance(error, asyncio.CancelledError):

@@ -115,7 +115,8 @@ class Keyring:
     async def _find(self, header: bytes, digest: bytes) -> Known:
         now = clock.monotonic()
         async with self._reader() as connection:
-            row = await SQL.find_key(connection, digest=digest)
+            rows = await SQL.find_keys(connection, digests=[digest])
+        row = rows[0] if rows else None
         is_it = compare_digest(digest, NOBODY if row is None else row["digest"])
         left = _seconds_left(row)
         opened = _opened(row) if row is not None and is_it and left > 0 else None
@@ -138,9 +139,10 @@ class Keyring:
                 await self._renew()
 
     async def _renew(self) -> None:
-        rest = {name: left - 1 for name, left in self._lately.items() if left > 1}
         self._lately = dict.fromkeys(self._used, RENEW_ROUNDS) | {
-            name: left for name, left in rest.items() if name not in self._used
+            name: left - 1
+            for name, left in self._lately.items()
+            if left > 1 and name not in self._used
         }
         self._used.clear()
         wanted = [

@@ -177,7 +177,7 @@ def make_routes(services: Services) -> list[Route]:
             if form is None:
                 return _said(lang, Ended("unknown", HTTPStatus.BAD_REQUEST))
             found = await _submit(services, seal, visit, form)
-        except pool.AWAY:
+        except pool.UNAVAILABLE:
             return _said(lang, Ended("busy", HTTPStatus.SERVICE_UNAVAILABLE))
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)

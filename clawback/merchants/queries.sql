@@ -1,13 +1,3 @@
--- name: find_key :maybe (digest)
-SELECT k.key_id, k.digest, k.kind, k.scopes, k.max_claim_usd_e4, k.max_day_usd_e4,
-    k.rate_per_second, k.burst, k.owner, k.shop_id, k.expires_at, k.revoked_at, b.shard,
-    b.former_shards, b.book_id, b.mode, b.api_version, b.require_idempotency_key, m.merchant_id,
-    m.name AS merchant_name
-FROM api_keys AS k
-INNER JOIN books AS b ON b.book_id = k.book_id
-INNER JOIN merchants AS m ON m.merchant_id = b.merchant_id
-WHERE k.digest = $1;
-
 -- name: find_keys :many (digests)
 SELECT k.key_id, k.digest, k.kind, k.scopes, k.max_claim_usd_e4, k.max_day_usd_e4,
     k.rate_per_second, k.burst, k.owner, k.shop_id, k.expires_at, k.revoked_at, b.shard,

@@ -18,7 +18,7 @@ CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
 def browser() -> Iterator[Browser]:
     """The browser, without a window. It holds the thread's loop, so it ends with its module."""
     if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine: pages were not looked at")
+        pytest.skip("pages were not looked at: install Chromium (Debian: apt-get install chromium)")
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
@@ -31,11 +31,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     """A tree that serves all windows."""
-    made = Tree(tmp_path_factory.mktemp("browser") / ".clawback")
-    try:
+    with Tree(tmp_path_factory.mktemp("browser") / ".clawback") as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture(scope="module")

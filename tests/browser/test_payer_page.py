@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.browser import windows
+from tests.browser.windows import fits
 from tests.security.payer import waiting
 from tests.support.shops import Shop, other_shop
 from tests.support.trees import Tree
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
-SMALL = {"width": 360, "height": 740}
 CLABE = "999180000000100177"
 
 
@@ -28,32 +29,14 @@ def shop(tree: Tree, browser: Browser) -> Shop:
 def opened(
     browser: Browser, url: str, *, locale: str = "es-MX", script: bool = True
 ) -> Iterator[Page]:
-    """The page as it stands; nothing may be asked of others, and nothing may go wrong in it."""
-    context = browser.new_context(
-        viewport=SMALL,  # type: ignore[arg-type]  # a plain dict here
-        locale=locale,
-        java_script_enabled=script,
-    )
-    page = context.new_page()
-    wrong: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: wrong.append(message.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(url)
-    try:
+    """The page as it stands, on a small telephone."""
+    home = url.split("/payer/", maxsplit=1)[0]
+    with windows.opened(
+        browser, windows.NOBODY, windows.SMALL, ours=re.escape(home),
+        harmless="status of 4(10|22)|favicon", locale=locale, java_script_enabled=script,
+    ) as page:  # fmt: skip
+        page.goto(url)
         yield page
-    finally:
-        home = url.split("/payer/", maxsplit=1)[0]
-        strangers = [one for one in asked if not one.startswith(home)]
-        context.close()
-    refused = [text for text in wrong if not re.search("status of 4(10|22)|favicon", text)]
-    assert (strangers, refused) == ([], [])
-
-
-def fits(page: Page) -> bool:
-    """Whether nothing runs out of the window sideways."""
-    return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Windows of a real browser on the dashboard, and what may never happen in one.
+"""Windows of a real browser, and what may never happen in one.
 
 A script that was stopped, a style that was refused, a dialog of the browser's own, or a request
 that left for elsewhere fails the test that had the window open.
@@ -18,6 +18,8 @@ WIDE: Final = {"width": 1280, "height": 860}
 SMALL: Final = {"width": 360, "height": 740}
 PATIENCE: Final = 30_000
 NOBODY: Final[StorageState] = {"cookies": [], "origins": []}
+DASHBOARD: Final = r"http://127\.0\.0\.1:\d+/dashboard/"
+HARMLESS: Final = "status of 4|^Clear-Site-Data header on"
 
 Found = TypeVar("Found")
 
@@ -27,9 +29,12 @@ def opened(
     browser: Browser,
     state: StorageState,
     size: dict[str, int] = WIDE,
+    *,
+    ours: str = DASHBOARD,
+    harmless: str = HARMLESS,
     **more: Any,  # noqa: ANN401 - what a window takes
 ) -> Iterator[Page]:
-    """A window; nothing may be asked of others, and nothing may go wrong in it."""
+    """A window; nothing may be asked but what is `ours`, nothing said but what is `harmless`."""
     context: BrowserContext = browser.new_context(
         storage_state=state,
         viewport=size,  # type: ignore[arg-type]  # a plain dict here
@@ -47,8 +52,8 @@ def opened(
         yield page
     finally:
         context.close()
-    strangers = [one for one in asked if not re.match(r"http://127\.0\.0\.1:\d+/dashboard/", one)]
-    told = [text for text in wrong if not re.search("status of 4|^Clear-Site-Data header on", text)]
+    strangers = [one for one in asked if not re.match(ours, one)]
+    told = [text for text in wrong if not re.search(harmless, text)]
     assert (strangers, told) == ([], []), f"asked of {strangers}, told {told}"
 
 

@@ -20,6 +20,7 @@ from clawback.cli.output import Stop
 from clawback.db import moving
 from clawback.db.embedded import EmbeddedPostgres
 from tests.conftest import new_database
+from tests.dashboard.visitor import Staff, Visitor
 from tests.support.books import look, open_book, open_lanes, proved, take_payment
 from tests.support.databases import Database
 from tests.support.registry import Registry
@@ -39,11 +40,8 @@ WHERE application_name = 'clawback db copy' AND datname = current_database()
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     """A tree of its own: a book of it is held for good."""
-    made = Tree(tmp_path_factory.mktemp("copying") / "data", processes=1)
-    try:
+    with Tree(tmp_path_factory.mktemp("copying") / "data", processes=1) as made:
         yield made
-    finally:
-        made.close()
 
 
 def arguments(source: str, *more: str) -> dict[str, Any]:
@@ -111,6 +109,7 @@ async def test_a_full_book_of_a_running_deployment_is_moved(
     tree: Tree, server: EmbeddedPostgres
 ) -> None:
     shop, book = await asyncio.to_thread(full_shop, tree)
+    owner = await asyncio.to_thread(owner_of, tree, shop)
     source = str(tree.dev["databaseUrl"])
     key = ("--key-file", str(tree.data / "seal.key"))
     async with new_database(server) as target:
@@ -134,11 +133,19 @@ async def test_a_full_book_of_a_running_deployment_is_moved(
         assert (again["moved"], again["alreadyThere"]) == ([], 1)
         backwards = await refused(target, source, key_file=tree.data / "seal.key")
         assert "is on the target, and is not held here" in backwards
-    await asyncio.to_thread(held_book_refuses, shop)
+    await asyncio.to_thread(held_book_refuses, shop, owner)
     tree.audit()
 
 
-def held_book_refuses(shop: Shop) -> None:
+def owner_of(tree: Tree, shop: Shop) -> tuple[Visitor, str]:
+    """A person who looks at the book in the dashboard, and where it is."""
+    staff = Staff(tree, shop.get("/me")["id"])
+    visitor = staff.visitor(staff.hire("owner@copied.example", test="owner"))
+    assert visitor.get(staff.book() + "/").status == 200, "the control"
+    return visitor, staff.book()
+
+
+def held_book_refuses(shop: Shop, owner: tuple[Visitor, str]) -> None:
     """What is asked of a held book is refused for now; what it holds can still be read."""
     payment = shop.get("/payments", limit=1)["data"][0]["id"]
     path = f"/payments/{payment}/refund"
@@ -152,6 +159,9 @@ def held_book_refuses(shop: Shop) -> None:
     for read in ("/me", "/me/balance", "/payments", "/claims", "/events", "/ledger/entries",
                  "/ledger/proof", "/ledger/accounts", "/sandbox/clock", "/webhooks"):  # fmt: skip
         assert shop.call("GET", read).status in {200, 503}, read
+    visitor, base = owner
+    for page in ("/", "/payments", "/books", "/sandbox", "/settings"):
+        assert visitor.get(base + page).status in {200, 503}, page
 
 
 async def test_a_copy_that_is_killed_is_run_again(server: EmbeddedPostgres) -> None:

@@ -25,11 +25,8 @@ pytestmark = pytest.mark.timeout(1800)
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     """A tree of the test's own."""
-    made = Tree(tmp_path_factory.mktemp("batches") / ".clawback")
-    try:
+    with Tree(tmp_path_factory.mktemp("batches") / ".clawback") as made:
         yield made
-    finally:
-        made.close()
 
 
 def send(shop: Shop, body: object, key: str) -> Reply | None:

@@ -64,11 +64,8 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
 
 
 def _tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    made = Tree(tmp_path_factory.mktemp("bad-input") / "data", processes=1, more=SETTINGS)
-    try:
+    with Tree(tmp_path_factory.mktemp("bad-input") / "data", processes=1, more=SETTINGS) as made:
         yield made
-    finally:
-        made.close()
 
 
 def ask(address: Address, data: bytes, source: str = "", method: str = "POST") -> Reply:

@@ -129,11 +129,8 @@ def send_once_more(shop: Shop, use: Use) -> Reply:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    made = Tree(tmp_path_factory.mktemp("idempotency") / "data", processes=2)
-    try:
+    with Tree(tmp_path_factory.mktemp("idempotency") / "data", processes=2) as made:
         yield made
-    finally:
-        made.close()
 
 
 def test_a_key_sent_ten_times_at_once_has_one_effect_and_one_answer(tree: Tree) -> None:

@@ -100,11 +100,8 @@ def fire(gunners: Gunners, shop: Shop, payment: str, amounts: Sequence[int]) -> 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    made = Tree(tmp_path_factory.mktemp("races") / "data", processes=2)
-    try:
+    with Tree(tmp_path_factory.mktemp("races") / "data", processes=2) as made:
         yield made
-    finally:
-        made.close()
 
 
 def test_simultaneous_refunds_never_exceed_the_payment_and_reach_it_when_they_can(

@@ -12,11 +12,8 @@ from tests.support.trees import Tree
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     """A tree that serves, and logs each request."""
     logged = {"CLAWBACK_ACCESS_LOG": "1", "CLAWBACK_LOG_LEVEL": "debug"}
-    made = Tree(tmp_path_factory.mktemp("security") / ".clawback", more=logged)
-    try:
+    with Tree(tmp_path_factory.mktemp("security") / ".clawback", more=logged) as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture(scope="package")

@@ -12,7 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import clawback
 from tests.processes import descendants, is_alive, wait_gone
@@ -138,6 +139,17 @@ class Tree:
         while not look():
             assert time.monotonic() < end, f"not within {seconds} s: {what}\n{self.said[-2000:]}"
             time.sleep(0.05)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """Stop it, in order if it can, and leave no process behind."""
