@@ -161,13 +161,11 @@ class Keyring:
             if self._known.get(header) is not known:
                 continue
             row = found.get(known.digest)
-            left = _seconds_left(row)
-            if row is None or left <= 0:
+            if row is None:
                 del self._known[header]
-            else:
-                self._known[header] = Known(
-                    known.digest, now + min(CACHE_SECONDS, left), _opened(row)
-                )
+                continue
+            until = now + min(CACHE_SECONDS, _seconds_left(row))
+            self._known[header] = Known(known.digest, until, _opened(row))
 
 
 def _seconds_left(row: "Record | None") -> float:

@@ -127,3 +127,10 @@ def test_a_planted_script_would_not_run(browser: Browser, shop: Shop) -> None:
     assert page.evaluate("window.planted") is None
     assert any("Content Security Policy" in text for text in said)
     context.close()
+
+
+def test_a_window_that_asks_elsewhere_is_noticed(browser: Browser, shop: Shop) -> None:
+    _, url = waiting(shop)
+    elsewhere = url.replace("127.0.0.1", "localhost")
+    with pytest.raises(AssertionError, match="localhost"), opened(browser, url) as page:
+        page.goto(elsewhere)

@@ -93,6 +93,18 @@ async def test_lanes_wait_for_locks_and_statements_with_an_end(database: str) ->
         assert await shown(connection, *names) == ["5s", "20s", "30s"]
 
 
+async def test_lanes_keep_their_plans(database: str) -> None:
+    """With plans of their own a call plans all its statements anew (decision 26)."""
+    lane = await pool.connect_lane(database, "a lane", allow_unsafe=False)
+    async with opened(lane) as connection:
+        assert await shown(connection, "plan_cache_mode") == ["force_generic_plan"]
+        find = await connection.prepare("SELECT FROM heads WHERE shard = ANY ($1::integer[])")
+        for _ in range(8):
+            await find.fetch([1])
+        query = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE name = $1"
+        assert tuple(await connection.fetchrow(query, find.get_name())) == (8, 0)
+
+
 # Durability.
 
 

@@ -163,6 +163,7 @@ async def test_any_whole_2xx_is_success(database: str, name: str) -> None:
     async with staged(database) as stage, receiving(script) as receiver, stage.delivering():
         endpoint = await stage.endpoint(receiver.url)
         await stage.pay()
+        await stage.until("both events are sent", partial(_has_got, receiver, 2), 20)
         await stage.until_status(endpoint, "succeeded")
         assert len(receiver.got) == 2
 
