@@ -51,9 +51,9 @@ def _orders(left: list[int]) -> Iterator[Order]:
 
 
 def some_orders(sessions: int, steps: int, many: int, draw: random.Random) -> list[Order]:
-    """So many orders drawn at random, or all of them if there are no more."""
-    turns = [number for number in range(sessions) for _ in range(steps)]
-    found: dict[Order, None] = {}
+    """So many orders drawn at random, or all there are; taking turns, which surely meet, is one."""
+    turns = list(range(sessions)) * steps
+    found: dict[Order, None] = {tuple(turns): None}
     for _ in range(20 * many):
         draw.shuffle(turns)
         found[tuple(turns)] = None
