@@ -6,6 +6,8 @@
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/sh
+# Containers often set it; each process would then compile all it loads, and a tree has many.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
@@ -97,6 +99,7 @@ $(RUNTIME): .venv/.made requirements/runtime.txt requirements/runtime.in pyproje
 	@echo "Installing what Clawback needs to run (once)"
 	@$(PIP) install --require-hashes -r requirements/runtime.txt
 	@$(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+	@$(BIN)/python -m compileall -q clawback
 	@touch $@
 
 $(DEV): $(RUNTIME) requirements/dev.txt

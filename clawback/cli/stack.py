@@ -65,9 +65,10 @@ class Stack:
         """Start every part; returns once the API answers. Raises: Stop."""
         self._take_directory()
         port = self._take_port()
+        announced, provider = await self._start_sandbox(port)
         database = await self._start_database()
         keys = await seed.prepare(database, self._known_keys(), rate=self._options.rate)
-        provider = await self._start_sandbox(port)
+        await self._until("sandbox", "the sandbox provider", lambda: _text(announced))
         with contextlib.suppress(FileExistsError):
             seal.create(self._data / SEAL_KEY)
         settings = settings_of(self._data, database, provider) | {
@@ -195,8 +196,11 @@ class Stack:
             "postgres", "PostgreSQL", lambda: _text(postgres.address_file(self._data))
         )
 
-    async def _start_sandbox(self, api_port: int) -> str:
-        """Start the provider peer; returns its address, which stays when it is started again."""
+    async def _start_sandbox(self, api_port: int) -> tuple[Path, str]:
+        """Start the provider peer; returns the file that is there once it answers, and its address.
+
+        It needs nothing of the others, and comes up beside PostgreSQL. A new start has its address.
+        """
         folder = self._data / "sandbox"
         folder.mkdir(mode=0o700, exist_ok=True)
         _keep_secret(folder / "secret", f"sbx_{secrets.token_hex(24)}")
@@ -213,8 +217,7 @@ class Stack:
         )  # fmt: skip
         part = self._part("sandbox", "clawback.sandbox", arguments, environment())
         await self._supervisor.start(part)
-        await self._until("sandbox", "the sandbox provider", lambda: _text(announced))
-        return f"http://{HOST}:{port}"
+        return announced, f"http://{HOST}:{port}"
 
     def _part(
         self, name: str, module: str, arguments: tuple[str, ...], settings: dict[str, str]
