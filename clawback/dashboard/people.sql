@@ -159,10 +159,11 @@ SELECT r.book_id, r.role, b.shard, b.mode, b.merchant_id, m.name AS merchant_nam
         ORDER BY s.created_at, s.shop_id
         LIMIT 1
     ) AS shop_id,
-    b.api_version
+    b.api_version, h.event_number
 FROM roles AS r
 INNER JOIN books AS b ON b.book_id = r.book_id
 INNER JOIN merchants AS m ON m.merchant_id = b.merchant_id
+LEFT JOIN heads AS h ON h.shard = b.shard AND h.book_id = b.book_id
 WHERE r.person_id = $1
 ORDER BY b.merchant_id, b.mode DESC;
 

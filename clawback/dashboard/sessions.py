@@ -32,12 +32,17 @@ _BURST: Final = 60
 
 
 class Held(msgspec.Struct, frozen=True):
-    """A role in a book, and the shop that payments made by hand belong to."""
+    """A role in a book, and the shop that payments made by hand belong to.
+
+    `event_number`: that of the book's last event before anything of a page is read; None while the
+    book is held.
+    """
 
     book: BookRef
     role: str
     shop_id: ShopId
     api_version: str
+    event_number: int | None
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -131,6 +136,7 @@ async def find_person(
                 one["role"],
                 ShopId(one["shop_id"]),
                 one["api_version"],
+                one["event_number"],
             )
             for one in books
         ),

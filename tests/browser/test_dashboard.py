@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, StorageState, expect
+from playwright.sync_api import Browser, Route, StorageState, expect
 
 from clawback.clock import milliseconds, real_now
 from clawback.dashboard.passwords import STEP_SECONDS, code_at
@@ -115,6 +115,26 @@ def test_news_comes_while_somebody_types(
         expect(field).to_have_value("It was delivered on")
         expect(field).to_be_focused()
         expect(page.locator("#said")).to_have_text("Updated")
+
+
+def test_news_of_before_the_stream_is_news(
+    browser: Browser,
+    state: StorageState,
+    base: str,
+    shop: Shop,
+) -> None:
+    """A claim that ends between the page's reads and the first word of its stream."""
+    name = shop.take_payment()
+    claim = shop.post(f"/payments/{name}/simulate", {"action": "chargeback"}, 200)["claimId"]
+
+    def meanwhile(route: Route) -> None:
+        shop.post(f"/payments/{name}/simulate", {"action": "chargeback_won"}, 200)
+        route.continue_()
+
+    with opened(browser, state) as page:
+        page.route("**/live", meanwhile)
+        page.goto(f"{base}/claims/{claim}")
+        expect(page.locator("h1")).to_contain_text("Rejected")
 
 
 @pytest.mark.long

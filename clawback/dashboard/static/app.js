@@ -87,20 +87,21 @@
   if (location.hash === "#search" && $("[data-search]")) $("[data-search]").focus();
 
   // Live: the server says that the book has changed; parts that listen fetch themselves anew. What
-  // is typed stands in other parts, the focus is put back, and a hidden page asks for nothing.
+  // is typed stands in other parts, the focus is put back, and a hidden page asks for nothing. What
+  // happened between the page's reads and the first news is news too: the page knows what it knew.
 
   const current = $(".pages [aria-current=page]");
   if (current && matchMedia("(max-width: 56rem)").matches) current.scrollIntoView({ block: "nearest", inline: "center" });
 
   let source = null;
-  let version = null;
+  let known = Number(body.dataset.known);
   const listen = () => {
     if (document.hidden || !body.dataset.live) { if (source) source.close(); source = null; return; }
     if (source) return;
     source = new EventSource(body.dataset.live);
     source.onmessage = (event) => {
-      if (version !== null && version !== event.data) htmx.trigger(body, "clawback:changed");
-      version = event.data;
+      const number = Number(event.data);
+      if (number > known) { known = number; htmx.trigger(body, "clawback:changed"); }
       body.dataset.heard = event.data;
     };
     source.addEventListener("end", () => { source.close(); source = null; });
