@@ -3,8 +3,7 @@
 A book's events are fanned out from a stored position, each once to each endpoint that matches. A
 delivery is leased, tried, and noted; a worker that is killed loses nothing, for its leases run out
 and the tries are made again by another, with the same bytes. An endpoint that is slow or dead has
-its own small room (`rooms.py`) and delays nobody. While nothing happens the database is asked four
-times a second.
+its own small room (`rooms.py`) and delays nobody. How often the database is asked, `pace.py` says.
 """
 
 import asyncio
@@ -27,6 +26,7 @@ from clawback.route import BookRef, Kept
 from clawback.seal import Seal
 from clawback.webhooks.jobs import GONE, Leased, Result, deliver
 from clawback.webhooks.model import JITTER, PATIENCE, Changed, DisableEndpoint
+from clawback.work.pace import Pace
 from clawback.work.rooms import Due, Rooms
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ NOTED_AT_ONCE: Final = 500
 NOTE_TRIES: Final = 20
 SWEEP_SECONDS: Final = 60.0
 SHARDS_SECONDS: Final = 1.0
-IDLE_SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25)
 AWAY_SECONDS: Final = 0.5
 CONNECTIONS: Final = 4
 
@@ -104,19 +103,20 @@ class Deliveries:
             await asyncio.wait(self._disabling.values())
 
     async def _repeat(
-        self, work: Callable[[], Awaitable[int]], wake: asyncio.Event | None = None
+        self, work: Callable[[Pace], Awaitable[int]], wake: asyncio.Event | None = None
     ) -> None:
         """Work as long as there is work; then look again less and less often, or when woken."""
-        idle = 0
+        pace = Pace()
         waker = wake or asyncio.Event()
         while not self._stopping.is_set():
             waker.clear()
-            done = await _survived(work())
+            done = await _survived(work(pace))
             if done is None:
                 await self._pause(asyncio.Event(), AWAY_SECONDS)
                 continue
-            idle = 0 if done else min(idle + 1, len(IDLE_SECONDS) - 1)
-            await self._pause(waker, IDLE_SECONDS[idle])
+            rest, pause = pace.rest(), pace.pause(done)
+            await self._pause(asyncio.Event(), rest)
+            await self._pause(waker, pause - rest)
 
     async def _pause(self, waker: asyncio.Event, seconds: float) -> None:
         """Wait until woken or stopped, or until the time is over."""
@@ -136,12 +136,13 @@ class Deliveries:
 
     # Fanning out.
 
-    async def _fan_out(self) -> int:
+    async def _fan_out(self, pace: Pace) -> int:
         """Take each book that is behind a step further; returns how many there were."""
         async with self._pool.acquire() as session:
             shards = await self._known_shards(session)
-            behind = await SQL.list_behind(session, shards=shards)
-            replays = await SQL.list_replays(session, shards=shards)
+            with pace.looking():
+                behind = await SQL.list_behind(session, shards=shards)
+                replays = await SQL.list_replays(session, shards=shards)
             now = clock.real_now()
             for row in behind:
                 await SQL.fan_out(session, **row, real_now=now, limit=EVENTS_AT_ONCE)
@@ -153,12 +154,13 @@ class Deliveries:
 
     # Delivering.
 
-    async def _send(self) -> int:
+    async def _send(self, pace: Pace) -> int:
         """Lease what is due and there is room for, and start it; returns how many were started."""
         now = clock.real_now()
         async with self._pool.acquire() as session:
             shards = await self._known_shards(session)
-            rows = await SQL.list_due(session, shards=shards, real_now=now)
+            with pace.looking():
+                rows = await SQL.list_due(session, shards=shards, real_now=now)
             due = [Due(row["shard"], row["endpoint_id"], row["url"]) for row in rows]
             random.shuffle(due)
             shares = defaultdict(list)

@@ -2,9 +2,8 @@
 
 One look at the database finds what is due in all shards; each thing is worked on once at a time
 in this process, as many at once as the settings allow. Two workers may find the same thing: the
-book's lane gives it to one of them. When nothing is due, looks become rarer, up to a quarter of
-a second. A book whose clock is being moved is left alone: who moves it does here, by `do`, what
-falls due in it.
+book's lane gives it to one of them. How often the database is asked, `pace.py` says. A book whose
+clock is being moved is left alone: who moves it does here, by `do`, what falls due in it.
 """
 
 import asyncio
@@ -25,6 +24,7 @@ from clawback.payments.jobs import go_on
 from clawback.providers.port import Provider
 from clawback.route import BookRef
 from clawback.seal import Seal
+from clawback.work.pace import Pace
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 SQL: Final = queries.load(__package__, "due.sql")
 PER_BOOK: Final = 50
-IDLE_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.25)
 
 _PAYMENT: Final = msgspec.json.Decoder(Payment)
 
@@ -62,6 +61,7 @@ class Schedule:
         self._room = asyncio.Semaphore(concurrency)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._is_stopping = False
+        self._pace = Pace()
 
     def stop(self) -> None:
         """Start nothing more."""
@@ -69,7 +69,6 @@ class Schedule:
 
     async def run(self) -> None:
         """Look, start, look again; returns once stopped and all that was started has ended."""
-        idle = 0
         while not self._is_stopping:
             try:
                 found = await self._look()
@@ -77,20 +76,20 @@ class Schedule:
                 log.warning("look_failed", error=repr(error))
                 await asyncio.sleep(0.5)
                 continue
-            idle = 0 if found else min(idle + 1, len(IDLE_SECONDS) - 1)
-            await asyncio.sleep(IDLE_SECONDS[idle])
+            await asyncio.sleep(self._pace.pause(found))
         if self._running:
             await asyncio.wait(self._running.values())
 
     async def _look(self) -> int:
         now = clock.real_now()
-        async with self._reader() as connection:
-            shards = [row["shard"] for row in await self.shards(connection)]
-            claims = await SQL.due_claims(connection, shards=shards, real_now=now, limit=PER_BOOK)
-            payments = await SQL.due_payments(
-                connection, shards=shards, real_now=now, limit=PER_BOOK
-            )
-            top_ups = await SQL.due_top_ups(connection, shards=shards)
+        async with self._reader() as session:
+            with self._pace.looking():
+                shards = [row["shard"] for row in await self.shards(session)]
+                claims = await SQL.due_claims(session, shards=shards, real_now=now, limit=PER_BOOK)
+                payments = await SQL.due_payments(
+                    session, shards=shards, real_now=now, limit=PER_BOOK
+                )
+                top_ups = await SQL.due_top_ups(session, shards=shards)
         for row in top_ups:
             self._lanes.post(book_of(row), TopUp())
         return await self._start_claims(claims) + await self._start_payments(payments)

@@ -68,7 +68,7 @@ def test_which_passwords_may_be_chosen(password: str, *, fits: bool) -> None:
 async def test_only_the_password_matches() -> None:
     made = Passwords()
     stored = await made.make("correct horse battery")
-    assert stored.startswith("$argon2id$v=19$m=65536,t=3,p=1$")
+    assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert await made.matches(stored, "correct horse battery")
     assert not await made.matches(stored, "correct horse batterY")
     assert not await made.matches(None, "correct horse battery")
