@@ -2,12 +2,15 @@
 
 The first test process that needs the server has it started; all others share it. Databases are
 cloned from a sealed, migrated template. The server is as durable as a real one, so nothing has to
-be told to look away; the tests of crashes start servers of their own.
+be told to look away; the tests of crashes start servers of their own. Where memory can be written
+to as a folder, all of it lies there unless TMPDIR says otherwise: a process that is killed loses
+no more than on a disk.
 """
 
 import asyncio
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -20,6 +23,16 @@ import pytest
 from clawback.db.embedded import EmbeddedPostgres
 from tests.holder import TEMPLATE, used_server, used_tree
 from tests.support.trees import Tree
+
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - folders of our own are made in it
+ROOM = 4 << 30
+if (
+    IN_MEMORY.is_dir()
+    and os.access(IN_MEMORY, os.W_OK)
+    and shutil.disk_usage(IN_MEMORY).free > ROOM
+):
+    os.environ.setdefault("TMPDIR", str(IN_MEMORY))
+    tempfile.tempdir = None  # it is asked for anew
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +68,9 @@ def superuser_dsn_of(server: EmbeddedPostgres, database: str) -> str:
 async def new_database(server: EmbeddedPostgres, *, template: str = TEMPLATE) -> AsyncIterator[str]:
     """A database that is there for a while; yields its DSN. `template1` gives an empty one."""
     name = f"test_{secrets.token_hex(6)}"
-    await _as_superuser(server, f"CREATE DATABASE {name} TEMPLATE {template} OWNER clawback")
+    await _as_superuser(
+        server, f"CREATE DATABASE {name} TEMPLATE {template} OWNER clawback STRATEGY file_copy"
+    )
     try:
         yield dsn_of(server, name)
     finally:
