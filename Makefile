@@ -34,11 +34,11 @@ serve: $(RUNTIME) ## Serve the API on the PostgreSQL of DATABASE_URL
 
 .PHONY: test
 test: $(DEV) ## Run all tests, with a hundredth of the counts
-	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadscope $(ARGS)
 
 .PHONY: test-long
 test-long: $(DEV) ## Run all tests with their full counts (an hour or more)
-	@LONG=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m '' --timeout 3600 $(ARGS)
+	@LONG=1 $(BIN)/python -m pytest -n 3 --dist loadscope -m '' --timeout 3600 $(ARGS)
 
 .PHONY: check
 check: $(DEV) ## Lint, formatting, types and the tidy tests

@@ -19,9 +19,11 @@ from urllib.parse import quote
 
 import asyncpg
 import pytest
+from xdist.remote import Producer
 
 from clawback.db.embedded import EmbeddedPostgres
 from tests.holder import TEMPLATE, used_server, used_tree
+from tests.support.scheduling import Modules, long_first
 from tests.support.trees import Tree
 
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - folders of our own are made in it
@@ -33,6 +35,17 @@ if (
 ):
     os.environ.setdefault("TMPDIR", str(IN_MEMORY))
     tempfile.tempdir = None  # it is asked for anew
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Modules:
+    """How several test processes share the work."""
+    return Modules(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order in which tests are handed out."""
+    long_first(items)
 
 
 @pytest.fixture(scope="session")

@@ -123,7 +123,7 @@ def test_many_who_ask_at_once_wait_for_each_other(scene: Scene) -> None:
 def test_what_its_owner_changed_shows(served: Tree, scene: Scene, name: str) -> None:
     table, column, which = PLANTED[name]
     change = _CHANGE.format(table=table, column=column, which=which)
-    with Database(served.dev["databaseUrl"]) as database:
+    with served.books(spoiled=True), Database(served.dev["databaseUrl"]) as database:
         database.execute(change.format("+"), MERCHANT)
         try:
             found = prove(scene.shop)
@@ -138,7 +138,7 @@ def test_what_its_owner_changed_shows(served: Tree, scene: Scene, name: str) -> 
 
 
 def test_a_head_that_is_not_the_last_hash_shows(served: Tree, scene: Scene) -> None:
-    with Database(served.dev["databaseUrl"]) as database:
+    with served.books(spoiled=True), Database(served.dev["databaseUrl"]) as database:
         database.execute(_HASH, MERCHANT, "0123456789abcdef", "123456789abcdef0")
         try:
             assert prove(scene.shop)["chain"]["intact"] is False
@@ -288,7 +288,7 @@ def test_the_trial_balance_comes_to_zero_in_each_currency(served: Tree, scene: S
     sums = [row for row in found if row["account"] == "all"]
     assert [row["currency"] for row in sums] == ["USD", "BRL", "MXN"]
     assert all(row["debit"] == row["credit"] > 0 for row in sums)
-    with Database(served.dev["databaseUrl"]) as database:
+    with served.books(spoiled=True), Database(served.dev["databaseUrl"]) as database:
         change = _CHANGE.format(table="accounts", column="balance", which="name = 'fees'")
         database.execute(change.format("+"), MERCHANT)
         try:

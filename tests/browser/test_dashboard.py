@@ -239,7 +239,7 @@ def test_every_page_is_for_everybody(
               "/days", f"/payments/{name}/refund/confirm?amount=1", "/claims/nothing")  # fmt: skip
     told = []
     with opened(browser, state) as page:
-        for path in (*PAGES, *single)[:: count(3, 1)]:
+        for path in (*PAGES, *single)[:: count(6, 1)]:
             page.goto(base + path)
             told += [(path, *one) for one in barriers(page, script)]
         page.goto(f"{base}/")
@@ -288,6 +288,7 @@ def test_a_planted_script_is_stopped(
     context.close()
 
 
+@pytest.mark.long
 def test_a_second_person_comes_in_and_approves(
     browser: Browser,
     tree: Tree,

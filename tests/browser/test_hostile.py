@@ -49,7 +49,7 @@ def test_no_script_runs(
     browser: Browser, tree: Tree, staff: Staff, state: StorageState, planted: Planted
 ) -> None:
     base = f"{tree.dev['url']}{staff.book()}"
-    step = count(10, 1)
+    step = count(20, 1)
     many = (planted.payments, planted.claims, planted.inquiries, planted.endpoints)
     paths = [path for kind in many for path in kind[::step]]
     with opened(browser, state) as page:

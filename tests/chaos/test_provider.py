@@ -17,7 +17,7 @@ from tests.support.trees import Tree
 
 pytestmark = pytest.mark.timeout(3_600)
 
-CLAIMS: Final = count(200, 20_000)
+CLAIMS: Final = count(100, 20_000)
 MISMATCHES: Final = CLAIMS // 100
 MERCHANTS: Final = count(2, 4)
 HOLD_SECONDS: Final = count(1, 3) / 4

@@ -18,7 +18,7 @@ from tests.support.trees import Tree
 
 pytestmark = pytest.mark.timeout(3_600)
 
-SEQUENCES: Final = count(6, 300)
+SEQUENCES: Final = count(3, 300)
 ACTIONS: Final = {
     "paid": "refund_paid", "failed": "refund_failed", "failed_late": "refund_failed_late",
     "paid_late": "refund_paid_late", "outside": "refunded", "chargeback": "chargeback",

@@ -1,17 +1,14 @@
-"""One running `clawback dev` for the tests that only look at it."""
+"""One running `clawback dev` for the tests that have its demo merchant to themselves."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.trees import Tree
+from tests.cli.trees import Tree, serving
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    """A tree that serves; its directory is called .clawback."""
-    made = Tree(tmp_path_factory.mktemp("dev") / ".clawback")
-    try:
-        yield made.wait()
-    finally:
-        made.close()
+    """A tree that serves."""
+    with serving(tmp_path_factory.mktemp("dev")) as made:
+        yield made

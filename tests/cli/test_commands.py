@@ -9,6 +9,7 @@ import pytest
 
 from clawback.cli.main import COMMANDS
 from tests.cli.trees import ROOT, Tree, clawback
+from tests.support.commands import run_here
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -38,9 +39,9 @@ ADMIN = (
 
 
 def run(tree: Tree, *arguments: str) -> dict[str, Any]:
-    done = clawback(*arguments, "--data", str(tree.data), "--json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    code, out, err = run_here([*arguments, "--data", str(tree.data), "--json"], {})
+    assert code == 0, err
+    found: dict[str, Any] = json.loads(out)
     return found
 
 

@@ -64,6 +64,7 @@ def test_the_tour_of_the_readme_works_as_typed(tree: Tree) -> None:
     assert "clean: the books balance" in said
 
 
+@pytest.mark.long
 def test_the_guide_to_refunds_works_as_typed(tree: Tree) -> None:
     home = tree.data.parent
     put_command(home)
@@ -109,6 +110,7 @@ def test_the_guide_to_running_works_as_typed(tmp_path: Path) -> None:
     assert "clean: the books balance" in said
 
 
+@pytest.mark.long
 def test_the_guide_to_the_sandbox_works_as_typed(tree: Tree) -> None:
     put_command(tree.data.parent)
     typed = "\n".join(blocks("docs/guides/sandbox.md", "bash"))

@@ -13,7 +13,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from tests.cli.trees import ROOT, Tree, environment
+from tests.cli.trees import ROOT, Tree, environment, serving
+from tests.support.commands import run_here
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -52,6 +53,13 @@ class Local:
         self._server.server_close()
 
 
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
+    """A tree whose sealing key nobody rotates."""
+    with serving(tmp_path_factory.mktemp("webhooks")) as made:
+        yield made
+
+
 @pytest.fixture
 def local() -> Iterator[Local]:
     made = Local()
@@ -62,12 +70,9 @@ def local() -> Iterator[Local]:
 
 
 def run(tree: Tree, *arguments: str) -> dict[str, object]:
-    done = subprocess.run(
-        [sys.executable, "-m", "clawback", *arguments, "--data", str(tree.data), "--json"],
-        cwd=ROOT, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    found: dict[str, object] = json.loads(done.stdout)
+    code, out, err = run_here([*arguments, "--data", str(tree.data), "--json"], {})
+    assert code == 0, err
+    found: dict[str, object] = json.loads(out)
     return found
 
 

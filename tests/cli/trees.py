@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,16 @@ def clawback(*arguments: str, cwd: Path = ROOT, **more: str) -> subprocess.Compl
         timeout=SECONDS,
         check=False,
     )
+
+
+@contextmanager
+def serving(folder: Path) -> "Iterator[Tree]":
+    """A tree that serves for a while; its directory is called .clawback."""
+    made = Tree(folder / ".clawback")
+    try:
+        yield made.wait()
+    finally:
+        made.close()
 
 
 class Tree:

@@ -30,7 +30,7 @@ from tests.support.shops import Paid, Shop, demo_shop, other_shop, provider_reco
 from tests.support.trees import Tree
 from tests.support.wire import BROKEN, Reply
 
-KILLS: Final = count(3, 50)
+KILLS: Final = count(2, 50)
 BETWEEN: Final = count(30, 100)
 TERMINAL_SECONDS: Final = 180.0
 CONTROL_TRIES: Final = 5

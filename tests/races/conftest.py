@@ -1,11 +1,14 @@
-"""Logs as in production: what a test does not look at is not rendered at length."""
+"""One running `clawback dev` with two API processes, for the races over real sockets."""
+
+from collections.abc import Iterator
 
 import pytest
 
-from clawback import logs
+from tests.support.trees import Tree
 
 
-@pytest.fixture(scope="session", autouse=True)
-def configured_logs() -> None:
-    """JSON lines on standard error."""
-    logs.configure()
+@pytest.fixture(scope="package")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
+    """A tree that is nobody else's: deadlocks are counted in it."""
+    with Tree(tmp_path_factory.mktemp("races") / "data", processes=2) as made:
+        yield made

@@ -7,7 +7,7 @@ may have an effect. What happened is read from the claims and payments, not from
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import pytest
@@ -125,12 +125,6 @@ def send_once_more(shop: Shop, use: Use) -> Reply:
     with Line(shop.address) as line:
         line.send(use.request(shop.key, 0))
         return line.read()
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    with Tree(tmp_path_factory.mktemp("idempotency") / "data", processes=2) as made:
-        yield made
 
 
 def test_a_key_sent_ten_times_at_once_has_one_effect_and_one_answer(tree: Tree) -> None:

@@ -8,7 +8,7 @@ it can is known beforehand: each round's amounts are chosen so that it can be sa
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import pytest
@@ -96,12 +96,6 @@ def fire(gunners: Gunners, shop: Shop, payment: str, amounts: Sequence[int]) -> 
         shots.append(Shot(request("POST", f"{API}/payments/{payment}/refund", headers, body)))
     replies = gunners.fire(shots)
     return [(minor, reply) for minor, reply in zip(amounts, replies, strict=True) if reply]
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    with Tree(tmp_path_factory.mktemp("races") / "data", processes=2) as made:
-        yield made
 
 
 def test_simultaneous_refunds_never_exceed_the_payment_and_reach_it_when_they_can(

@@ -28,6 +28,7 @@ class Registry:
 
     def __init__(self, tree: Tree) -> None:
         """Connect."""
+        self._tree = tree
         self._address = tree.address
         self._runner = asyncio.Runner()
         self._dsn = str(tree.dev["databaseUrl"])
@@ -75,7 +76,8 @@ class Registry:
 
     def audit(self) -> None:
         """All books of the tree are right."""
-        report = self._runner.run(audit(self._dsn))
+        with self._tree.books():
+            report = self._runner.run(audit(self._dsn))
         assert report.clean, [
             (one.name, *map(bytes, one.rows)) for one in report.checks if not one.ok
         ]

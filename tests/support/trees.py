@@ -4,19 +4,22 @@ It is known by its `dev.json`, its processes by their ids in it; nothing of the 
 to talk to it. Whatever a test does, `close` leaves no process behind.
 """
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 import clawback
 from tests.processes import descendants, is_alive, wait_gone
+from tests.support.commands import run_here
 
 ROOT: Final = Path(clawback.__file__).resolve().parents[1]
 START_SECONDS: Final = 180.0
@@ -121,17 +124,24 @@ class Tree:
         )
 
     def told(self, *arguments: str) -> dict[str, Any]:
-        """What a command answers with `--json`."""
-        done = self.run(*arguments, "--json")
-        assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
+        """What a command answers with `--json`; it runs in this process, for most set the scene."""
+        code, out, err = run_here([*arguments, "--data", str(self.data), "--json"], self._more)
+        assert code == 0, out + err
+        found: dict[str, Any] = json.loads(out)
         return found
 
     def audit(self) -> None:
         """The books of the whole database are right."""
-        done = self.run("audit", "--json", seconds=600)
-        assert done.returncode == 0, f"the audit is not clean: {done.stdout}{done.stderr}"
-        assert json.loads(done.stdout)["clean"] is True, done.stdout
+        with self.books():
+            told = self.told("audit")
+        assert told["clean"] is True, told
+
+    @contextmanager
+    def books(self, *, spoiled: bool = False) -> Iterator[None]:
+        """While all books are looked at, or one of them is spoiled: one waits for the other."""
+        with (self.data / "books.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX if spoiled else fcntl.LOCK_SH)
+            yield
 
     def until(self, what: str, look: Callable[[], bool], seconds: float) -> None:
         """Look until it is so."""

@@ -169,7 +169,7 @@ async def test_any_whole_2xx_is_success(database: str, name: str) -> None:
 
 
 async def test_ten_thousand_queued_for_a_dead_endpoint_delay_no_other(database: str) -> None:
-    payments = count(250, 5_000)
+    payments = count(100, 5_000)
     async with staged(database) as stage, receiving(hanging) as dead, receiving() as healthy:
         endpoint = await stage.endpoint(dead.url)
         for _ in range(payments // 50):
