@@ -67,10 +67,9 @@ class ClockWire(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def _show(now: datetime, offset: int, *, is_ready: bool) -> Answer:
-    real_now = clock.real_now()
     shown = ClockWire(
         clock.wire_time(now),
-        clock.wire_time(real_now),
+        clock.wire_time(clock.book_time(now, -offset)),
         offset,
         "ready" if is_ready else "advancing",
     )

@@ -164,6 +164,7 @@ def test_keys_lead_through_a_list(
         expect(page.locator("#keys-help")).to_be_hidden()
 
 
+@pytest.mark.long
 def test_filters_stay_in_the_address(
     browser: Browser,
     state: StorageState,
@@ -185,6 +186,7 @@ def test_filters_stay_in_the_address(
         expect(page.locator("#live .badge").first).to_have_text("Failed")
 
 
+@pytest.mark.long
 def test_charts_are_drawn_and_said(
     browser: Browser,
     state: StorageState,

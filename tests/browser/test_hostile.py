@@ -45,6 +45,7 @@ def state(browser: Browser, tree: Tree, staff: Staff) -> StorageState:
     return signed_in(browser, f"{tree.dev['url']}{aside(lambda: staff.link(owner))}")
 
 
+@pytest.mark.long
 def test_no_script_runs(
     browser: Browser, tree: Tree, staff: Staff, state: StorageState, planted: Planted
 ) -> None:
@@ -68,6 +69,7 @@ def test_no_script_runs(
         assert page.evaluate(RAN)
 
 
+@pytest.mark.long
 def test_a_page_without_escaping_is_noticed(
     browser: Browser, tree: Tree, staff: Staff, state: StorageState, planted: Planted
 ) -> None:

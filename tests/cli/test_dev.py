@@ -65,7 +65,7 @@ def test_keys_stand_nowhere_else_in_the_directory(tree: Tree) -> None:
     "parts",
     [
         ("api-1", "worker", "sandbox"),
-        ("postgres",),
+        pytest.param(("postgres",), marks=pytest.mark.long),
         pytest.param(("postgres-keeper",), marks=pytest.mark.long),
     ],
     ids="+".join,

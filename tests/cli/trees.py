@@ -43,7 +43,7 @@ def serving(folder: Path) -> "Iterator[Tree]":
     """A tree that serves for a while; its directory is called .clawback."""
     made = Tree(folder / ".clawback")
     try:
-        yield made.wait()
+        yield made.wait("Serving until")  # the example was played: nothing happens by itself now
     finally:
         made.close()
 
@@ -65,10 +65,10 @@ class Tree:
                 stderr=subprocess.STDOUT,
             )  # fmt: skip
 
-    def wait(self) -> "Tree":
-        """Until dev.json is there, so the API answers."""
+    def wait(self, said: str = "") -> "Tree":
+        """Until dev.json is there, so the API answers, and it has said this."""
         until = time.monotonic() + SECONDS
-        while not (self.data / "dev.json").exists():
+        while not (self.data / "dev.json").exists() or said not in self.said.read_text():
             assert self.process.poll() is None, self.said.read_text()
             assert time.monotonic() < until, self.said.read_text()
             time.sleep(0.02)
