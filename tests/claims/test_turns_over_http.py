@@ -1,7 +1,7 @@
 """Sequences of up to eight turns through API and sandbox end as the naive model says.
 
 The sequences and what must come of them are those of tests/model/naive.py; here each is simulated
-in a book of its own, and the whole database is audited after every turn.
+in a book of its own, and it is proved after every turn.
 """
 
 import random
