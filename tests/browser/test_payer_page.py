@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page
 from tests.browser import windows
 from tests.browser.windows import fits
 from tests.security.payer import waiting
+from tests.support.counts import sampled
 from tests.support.shops import Shop, other_shop
 from tests.support.trees import Tree
 
@@ -41,8 +42,8 @@ def opened(
 
 @pytest.mark.parametrize(
     ("method", "country", "locale"),
-    [("sbx_oxxo", "MX", "es-MX"), ("sbx_oxxo", "MX", "en-US"), ("sbx_pse", "CO", "es-CO"),
-     ("sbx_pse", "CO", "pt-BR")],
+    sampled([("sbx_oxxo", "MX", "es-MX"), ("sbx_oxxo", "MX", "en-US"),
+             ("sbx_pse", "CO", "es-CO"), ("sbx_pse", "CO", "pt-BR")], every=2),
 )  # fmt: skip
 def test_it_fits_a_small_telephone(
     browser: Browser, shop: Shop, pictures: Path, method: str, country: str, locale: str

@@ -164,6 +164,7 @@ def held_book_refuses(shop: Shop, owner: tuple[Visitor, str]) -> None:
         assert visitor.get(base + page).status in {200, 503}, page
 
 
+@pytest.mark.long
 async def test_a_copy_that_is_killed_is_run_again(server: EmbeddedPostgres) -> None:
     async with pair(server) as (source, target):
         lock = await asyncpg.connect(target)
