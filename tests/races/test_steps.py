@@ -41,9 +41,9 @@ from tests.support.sessions import (
 )
 
 STEPS: Final = 6
-SAMPLE: Final = count(5, 924)
-THREES: Final = count(6, 2_000)
-LOSSES: Final = count(8, 200)
+SAMPLE: Final = count(4, 924)
+THREES: Final = count(5, 2_000)
+LOSSES: Final = count(5, 200)
 AT_ONCE: Final = 40
 """So many books are filled in one batch."""
 
