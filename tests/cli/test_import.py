@@ -87,6 +87,7 @@ def test_a_file_of_many_pieces(served: Tree, shop: Shop, tmp_path: Path) -> None
     assert "is imported already" in again.stderr
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_it_goes_on_and_doubles_nothing(
     served: Tree, shop: Shop, tmp_path: Path
 ) -> None:

@@ -203,6 +203,7 @@ def is_there(shop: Shop, offset: int) -> bool:
     return (told["offsetSeconds"], told["status"]) == (offset, "ready")
 
 
+@pytest.mark.long
 def test_a_clock_goes_on_after_its_worker_was_killed(tree: Tree, shop: Shop) -> None:
     claim = slow_refund(shop, 1)
     with ThreadPoolExecutor(1) as pool:
