@@ -65,10 +65,10 @@ class Stack:
         """Start every part; returns once the API answers. Raises: Stop."""
         self._take_directory()
         port = self._take_port()
-        announced, provider = await self._start_sandbox(port)
+        provider = await self._start_sandbox(port)
         database = await self._start_database()
         keys = await seed.prepare(database, self._known_keys(), rate=self._options.rate)
-        await self._until("sandbox", "the sandbox provider", lambda: _text(announced))
+        await self._until("sandbox", "the sandbox provider", lambda: _text(self._announced))
         with contextlib.suppress(FileExistsError):
             seal.create(self._data / SEAL_KEY)
         settings = settings_of(self._data, database, provider) | {
@@ -196,28 +196,32 @@ class Stack:
             "postgres", "PostgreSQL", lambda: _text(postgres.address_file(self._data))
         )
 
-    async def _start_sandbox(self, api_port: int) -> tuple[Path, str]:
-        """Start the provider peer; returns the file that is there once it answers, and its address.
+    @property
+    def _announced(self) -> Path:
+        """The file that is there once the provider peer answers."""
+        return self._data / "sandbox" / "port"
 
-        It needs nothing of the others, and comes up beside PostgreSQL. A new start has its address.
+    async def _start_sandbox(self, api_port: int) -> str:
+        """Start the provider peer; returns its address, which stays when it is started again.
+
+        It needs nothing of the others, and comes up beside PostgreSQL.
         """
         folder = self._data / "sandbox"
         folder.mkdir(mode=0o700, exist_ok=True)
         _keep_secret(folder / "secret", f"sbx_{secrets.token_hex(24)}")
         noted = base64.b64encode(secrets.token_bytes(32)).decode()
         _keep_secret(folder / "notice-secret", f"whsec_{noted}")
-        announced = folder / "port"
-        announced.unlink(missing_ok=True)
+        self._announced.unlink(missing_ok=True)
         port = self._hold(0, socket.SO_REUSEADDR)
         arguments = (
-            "--port", str(port), "--port-file", str(announced),
+            "--port", str(port), "--port-file", str(self._announced),
             "--data", str(folder / "record.sqlite3"), "--secret-file", str(folder / "secret"),
             "--notice-url", f"http://{HOST}:{api_port}/api/v1/providers/sandbox/webhooks",
             "--notice-secret-file", str(folder / "notice-secret"),
         )  # fmt: skip
         part = self._part("sandbox", "clawback.sandbox", arguments, environment())
         await self._supervisor.start(part)
-        return announced, f"http://{HOST}:{port}"
+        return f"http://{HOST}:{port}"
 
     def _part(
         self, name: str, module: str, arguments: tuple[str, ...], settings: dict[str, str]

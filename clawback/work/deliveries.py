@@ -26,7 +26,7 @@ from clawback.route import BookRef, Kept
 from clawback.seal import Seal
 from clawback.webhooks.jobs import GONE, Leased, Result, deliver
 from clawback.webhooks.model import JITTER, PATIENCE, Changed, DisableEndpoint
-from clawback.work.pace import Pace
+from clawback.work.pace import Pace, pause
 from clawback.work.rooms import Due, Rooms
 
 if TYPE_CHECKING:
@@ -107,25 +107,14 @@ class Deliveries:
     ) -> None:
         """Work as long as there is work; then look again less and less often, or when woken."""
         pace = Pace()
-        waker = wake or asyncio.Event()
         while not self._stopping.is_set():
-            waker.clear()
+            if wake is not None:
+                wake.clear()
             done = await _survived(work(pace))
             if done is None:
-                await self._pause(asyncio.Event(), AWAY_SECONDS)
-                continue
-            rest, pause = pace.rest(), pace.pause(done)
-            await self._pause(asyncio.Event(), rest)
-            await self._pause(waker, pause - rest)
-
-    async def _pause(self, waker: asyncio.Event, seconds: float) -> None:
-        """Wait until woken or stopped, or until the time is over."""
-        waits = {asyncio.create_task(one.wait()) for one in (waker, self._stopping)}
-        try:
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+                await pause(AWAY_SECONDS, self._stopping)
+            else:
+                await pace.wait(done, stop=self._stopping, wake=wake)
 
     async def _known_shards(self, session: "PoolConnectionProxy") -> list[int]:
         """The shards that books lie in, looked up now and then: books are not opened often."""
@@ -269,7 +258,7 @@ class Deliveries:
                 await self._sweep()
             except DATABASE_ERRORS as error:
                 log.warning("sweep_failed", error=repr(error))
-            await self._pause(asyncio.Event(), SWEEP_SECONDS)
+            await pause(SWEEP_SECONDS, self._stopping)
 
     async def _sweep(self) -> None:
         async with self._pool.acquire() as session:

@@ -5,6 +5,7 @@ often that looking takes more than a fifth of the time, however many books there
 unless a look lasts longer than a quarter of a second.
 """
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -34,11 +35,22 @@ class Pace:
         finally:
             self._rest = min(REST * (clock.monotonic() - begun), LONGEST_REST_SECONDS)
 
-    def rest(self) -> float:
-        """Seconds that lie between two looks even if there is news."""
-        return self._rest
-
-    def pause(self, found: int) -> float:
-        """Seconds until the next look, after one that found so much."""
+    async def wait(
+        self, found: int, *, stop: asyncio.Event, wake: asyncio.Event | None = None
+    ) -> None:
+        """Until the next look, after one that found so much; `wake` cannot cut the rest short."""
         self._idle = 0 if found else min(self._idle + 1, len(IDLE_SECONDS) - 1)
-        return max(IDLE_SECONDS[self._idle], self._rest)
+        await pause(self._rest, stop)
+        await pause(IDLE_SECONDS[self._idle] - self._rest, stop, *([wake] if wake else []))
+
+
+async def pause(seconds: float, *enders: asyncio.Event) -> None:
+    """Wait so long, or until one of these is set."""
+    if seconds <= 0:
+        return
+    waits = {asyncio.create_task(one.wait()) for one in enders}
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from clawback import clock, ids, logs
 from clawback.db import queries
 from clawback.db.failures import DATABASE_ERRORS
+from clawback.work.pace import pause
 
 if TYPE_CHECKING:
     from asyncpg import Pool, Record
@@ -49,7 +50,7 @@ class Retention:
                 log.info("retention_went_round", **gone)
             except DATABASE_ERRORS as error:
                 log.warning("retention_interrupted", error=repr(error))
-            await self._pause(ROUND_SECONDS)
+            await pause(ROUND_SECONDS, self._stopping)
 
     async def go_round(self, real_now: datetime) -> dict[str, int]:
         """Look at everything once; how many rows went, by kind. Raises: the driver's errors."""
@@ -114,7 +115,7 @@ class Retention:
                 last = {place: rows[-1][place] for place in places}
             if len(rows) < STEP:
                 break
-            await self._pause(PAUSE_SECONDS)
+            await pause(PAUSE_SECONDS, self._stopping)
 
     async def _all(self, name: str, **values: object) -> int:
         """Take a step again and again until there is nothing left to take."""
@@ -123,15 +124,9 @@ class Retention:
             step = await self._one(name, **values, limit=STEP)
             gone += step
             if step >= STEP:
-                await self._pause(PAUSE_SECONDS)
+                await pause(PAUSE_SECONDS, self._stopping)
         return gone
 
     async def _one(self, name: str, **values: object) -> int:
         async with self._pool.acquire() as session:
             return int((await getattr(SQL, name)(session, **values))["gone"])
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return

@@ -60,23 +60,23 @@ class Schedule:
         self._providers = providers
         self._room = asyncio.Semaphore(concurrency)
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._is_stopping = False
+        self._stopping = asyncio.Event()
         self._pace = Pace()
 
     def stop(self) -> None:
         """Start nothing more."""
-        self._is_stopping = True
+        self._stopping.set()
 
     async def run(self) -> None:
         """Look, start, look again; returns once stopped and all that was started has ended."""
-        while not self._is_stopping:
+        while not self._stopping.is_set():
             try:
                 found = await self._look()
             except pool.AWAY as error:
                 log.warning("look_failed", error=repr(error))
                 await asyncio.sleep(0.5)
                 continue
-            await asyncio.sleep(self._pace.pause(found))
+            await self._pace.wait(found, stop=self._stopping)
         if self._running:
             await asyncio.wait(self._running.values())
 
@@ -148,7 +148,7 @@ class Schedule:
 
     async def _start(self, name: str, work: Coroutine[None, None, None]) -> int:
         """Start it, unless it is being worked on already; waits for room."""
-        if name in self._running or self._is_stopping:
+        if name in self._running or self._stopping.is_set():
             work.close()
             return 0
         await self._room.acquire()

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 from typing import Any, Final, NamedTuple
 
 import pytest
@@ -135,6 +136,21 @@ def test_what_its_owner_changed_shows(served: Tree, scene: Scene, name: str) -> 
     assert refused.returncode == 1
     assert f"WRONG {name}" in refused.stdout
     assert all(one["ok"] for one in prove(scene.shop)["checks"])
+
+
+def test_who_spoils_a_book_waits_for_who_looks_at_all(served: Tree) -> None:
+    is_in = Event()
+
+    def spoil() -> None:
+        with served.books(spoiled=True):
+            is_in.set()
+
+    with ThreadPoolExecutor(1) as beside:
+        with served.books():
+            spoiling = beside.submit(spoil)
+            assert not is_in.wait(0.3)
+        spoiling.result(60)
+    assert is_in.is_set()
 
 
 def test_a_head_that_is_not_the_last_hash_shows(served: Tree, scene: Scene) -> None:

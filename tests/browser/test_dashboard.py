@@ -96,20 +96,31 @@ def test_the_life_of_a_refund(
     assert (claim["amount"], claim["status"]) == (10, "released")
 
 
+def charged_back(shop: Shop) -> tuple[str, str]:
+    """A payment, and the chargeback that was opened on it."""
+    name = shop.take_payment()
+    told = shop.post(f"/payments/{name}/simulate", {"action": "chargeback"}, 200)
+    return name, str(told["claimId"])
+
+
+def win(shop: Shop, payment: str) -> None:
+    """The network decides for the merchant."""
+    shop.post(f"/payments/{payment}/simulate", {"action": "chargeback_won"}, 200)
+
+
 def test_news_comes_while_somebody_types(
     browser: Browser,
     state: StorageState,
     base: str,
     shop: Shop,
 ) -> None:
-    name = shop.take_payment()
-    claim = shop.post(f"/payments/{name}/simulate", {"action": "chargeback"}, 200)["claimId"]
+    name, claim = charged_back(shop)
     with opened(browser, state) as page:
         page.goto(f"{base}/claims/{claim}")
         page.wait_for_selector("body[data-heard]")
         field = page.locator("textarea[name=text]")
         field.fill("It was delivered on")
-        shop.post(f"/payments/{name}/simulate", {"action": "chargeback_won"}, 200)
+        win(shop, name)
         expect(page.locator("h1")).to_contain_text("Rejected")
         expect(field).to_have_value("It was delivered on")
         expect(field).to_be_focused()
@@ -123,11 +134,10 @@ def test_news_of_before_the_stream_is_news(
     shop: Shop,
 ) -> None:
     """A claim that ends between the page's reads and the first word of its stream."""
-    name = shop.take_payment()
-    claim = shop.post(f"/payments/{name}/simulate", {"action": "chargeback"}, 200)["claimId"]
+    name, claim = charged_back(shop)
 
     def meanwhile(route: Route) -> None:
-        shop.post(f"/payments/{name}/simulate", {"action": "chargeback_won"}, 200)
+        win(shop, name)
         route.continue_()
 
     with opened(browser, state) as page:

@@ -381,6 +381,11 @@ def test_there_are_as_many_orders_as_there_must_be() -> None:
     assert sum(1 for _ in all_orders(3, 4)) == 34_650
 
 
+def test_a_sample_of_orders_holds_one_that_surely_crosses() -> None:
+    for many in (1, SAMPLE):
+        assert (0, 1) * STEPS in some_orders(2, STEPS, many, seeded())
+
+
 @pytest.mark.parametrize("make", sampled(PAIRS, every=2), ids=lambda make: make.__name__)
 async def test_one_batch_of_both_ends_as_one_after_the_other(database: str, make: Made) -> None:
     """In one batch the lane's order decides, whichever it is."""

@@ -5,11 +5,12 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from clawback.simulation.api import _show
 from tests.support.shops import Shop, other_shop
 from tests.support.trees import Tree
 from tests.support.wire import API, Line, bearer
@@ -52,6 +53,12 @@ def test_a_clock_shows_itself_and_moves_by_what_is_asked(shop: Shop) -> None:
     assert timedelta(0) <= at(there["now"]) - to < timedelta(seconds=2)
     created = shop.post("/payments", {"amount": 1, "paymentMethodId": "sbx_spei", "country": "MX"})
     assert at(created["createdAt"]) >= to
+
+
+def test_both_times_are_of_one_moment() -> None:
+    shown = json.loads(_show(datetime(2026, 5, 12, 10, tzinfo=UTC), 3_600, is_ready=True).body)
+    assert shown["now"] == "2026-05-12T10:00:00.000Z"
+    assert shown["realNow"] == "2026-05-12T09:00:00.000Z"
 
 
 def test_a_clock_goes_forward_only_and_not_too_far(shop: Shop) -> None:

@@ -6,10 +6,11 @@ for a state that no call leads to.
 
 import asyncio
 import time
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import asyncpg
+
+from tests.support.closing import Closing
 
 _TABLES: Final = """
 SELECT relname FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace
@@ -26,7 +27,7 @@ WHERE n.nspname = 'public' AND c.relkind = 'r' ORDER BY c.relname
 _BOOKS: Final = "SELECT book_id FROM books WHERE merchant_id = $1"
 
 
-class Database:
+class Database(Closing):
     """A connection and the loop that it lives in."""
 
     def __init__(self, dsn: str) -> None:
@@ -54,15 +55,8 @@ class Database:
         query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
         return int(self.rows(query)[0][0])
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the connection and its loop."""
         self._runner.run(self._connection.close())
         self._runner.close()
 

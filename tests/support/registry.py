@@ -8,14 +8,14 @@ import asyncio
 import itertools
 import os
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import asyncpg
 
 from clawback.cli import register
 from clawback.dashboard import terms
 from clawback.ledger.audit import audit
+from tests.support.closing import Closing
 from tests.support.shops import Shop
 from tests.support.trees import Tree
 
@@ -23,7 +23,7 @@ _NUMBERS: Final[Iterator[int]] = itertools.count(1)
 _RATE: Final = 10_000
 
 
-class Registry:
+class Registry(Closing):
     """A connection to the tree's database, as an operator has one."""
 
     def __init__(self, tree: Tree) -> None:
@@ -82,14 +82,7 @@ class Registry:
             (one.name, *map(bytes, one.rows)) for one in report.checks if not one.ok
         ]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the connection and its loop."""
         self._runner.run(self._session.close())
         self._runner.close()

@@ -55,10 +55,10 @@ def some_orders(sessions: int, steps: int, many: int, draw: random.Random) -> li
     turns = list(range(sessions)) * steps
     found: dict[Order, None] = {tuple(turns): None}
     for _ in range(20 * many):
-        draw.shuffle(turns)
-        found[tuple(turns)] = None
         if len(found) == many:
             break
+        draw.shuffle(turns)
+        found[tuple(turns)] = None
     return list(found)
 
 

@@ -1,7 +1,7 @@
 """A `clawback dev` in a process of its own, for tests that look at it from outside only.
 
-It is known by its `dev.json`, its processes by their ids in it; nothing of the product is imported
-to talk to it. Whatever a test does, `close` leaves no process behind.
+It is known by its `dev.json`, its processes by their ids in it; of the product only commands are
+used to talk to it. Whatever a test does, `close` leaves no process behind.
 """
 
 import fcntl
@@ -14,18 +14,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import clawback
 from tests.processes import descendants, is_alive, wait_gone
+from tests.support.closing import Closing
 from tests.support.commands import run_here
 
 ROOT: Final = Path(clawback.__file__).resolve().parents[1]
 START_SECONDS: Final = 180.0
 
 
-class Tree:
+class Tree(Closing):
     """One `clawback dev` and everything that it started."""
 
     _process: "subprocess.Popen[bytes] | None" = None
@@ -149,17 +149,6 @@ class Tree:
         while not look():
             assert time.monotonic() < end, f"not within {seconds} s: {what}\n{self.said[-2000:]}"
             time.sleep(0.05)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop it, in order if it can, and leave no process behind."""

@@ -12,9 +12,9 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tests.support.closing import Closing
 from tests.support.wire import BROKEN, Address, Line, Reply
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Shot(NamedTuple):
     seed: int = 0
 
 
-class Gunners:
+class Gunners(Closing):
     """The client processes."""
 
     def __init__(self, address: Address, count: int = 4) -> None:
@@ -64,15 +64,8 @@ class Gunners:
             found[number::many] = pipe.recv()
         return found
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the processes."""
         for pipe in self._ours:
             pipe.close()
         for process in self._processes:

@@ -8,8 +8,9 @@ import json
 import socket
 from collections.abc import Sequence
 from http.client import HTTPException, HTTPResponse
-from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
+
+from tests.support.closing import Closing
 
 Address = tuple[str, int]
 Headers = Sequence[tuple[str, str]]
@@ -61,7 +62,7 @@ def bearer(key: str, *, idempotency: str | None = None) -> list[tuple[str, str]]
     return found if idempotency is None else [*found, ("Idempotency-Key", idempotency)]
 
 
-class Line:
+class Line(Closing):
     """One connection."""
 
     def __init__(self, address: Address, *, source: str = "", seconds: float = 30.0) -> None:
@@ -95,14 +96,3 @@ class Line:
     def close(self) -> None:
         """End it in order."""
         self.socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
