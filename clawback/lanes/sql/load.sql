@@ -31,105 +31,137 @@ SET enable_mergejoin = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
+DECLARE
+    found_heads json;
+    found_books json;
+    found_payments json;
+    found_claims json;
+    found_claims_of json;
+    found_attempts json;
+    found_facts json;
+    found_accounts json;
+    found_keys json;
+    found_waiting json;
+    found_spent json;
 BEGIN
-    PERFORM FROM heads
-    WHERE shard = p_shard AND book_id = ANY (p_books)
-    ORDER BY book_id
-    FOR UPDATE;
+    SELECT json_agg(h) INTO found_heads
+    FROM (
+        SELECT * FROM heads
+        WHERE shard = p_shard AND book_id = ANY (p_books)
+        ORDER BY book_id
+        FOR UPDATE
+    ) AS h;
+
+    SELECT json_agg(b) INTO found_books FROM books AS b WHERE b.book_id = ANY (p_books);
+
+    IF p_payments <> '{}' THEN
+        SELECT json_agg(p)
+        INTO found_payments
+        FROM unnest(p_payments) AS wanted (payment_id)
+        CROSS JOIN LATERAL (
+            SELECT k.* FROM payments AS k
+            WHERE k.shard = p_shard
+                AND k.payment_id >= wanted.payment_id AND k.payment_id <= wanted.payment_id
+            ORDER BY k.payment_id
+            LIMIT 1
+        ) AS p;
+    END IF;
+
+    IF p_claims <> '{}' THEN
+        SELECT json_agg(c)
+        INTO found_claims
+        FROM unnest(p_claims) AS wanted (claim_id)
+        CROSS JOIN LATERAL (
+            SELECT k.* FROM claims AS k
+            WHERE k.shard = p_shard
+                AND k.claim_id >= wanted.claim_id AND k.claim_id <= wanted.claim_id
+            ORDER BY k.claim_id
+            LIMIT 1
+        ) AS c;
+    END IF;
+
+    IF p_claims_of <> '{}' THEN
+        SELECT json_agg(c) INTO found_claims_of
+        FROM claims AS c
+        WHERE c.shard = p_shard AND c.payment_id = ANY (p_claims_of);
+    END IF;
+
+    IF p_attempts_of <> '{}' THEN
+        SELECT json_agg(a ORDER BY a.claim_id, a.number) INTO found_attempts
+        FROM attempts AS a
+        WHERE a.shard = p_shard AND a.claim_id = ANY (p_attempts_of);
+    END IF;
+
+    IF p_facts_of <> '{}' THEN
+        SELECT json_agg(f ORDER BY f.received_at, f.fact_id) INTO found_facts
+        FROM facts AS f
+        WHERE f.shard = p_shard AND f.object_id = ANY (p_facts_of);
+    END IF;
+
+    IF p_account_books <> '{}' THEN
+        SELECT json_agg(a)
+        INTO found_accounts
+        FROM unnest(p_account_books, p_account_currencies, p_account_names)
+            AS wanted (book_id, currency, name)
+        CROSS JOIN LATERAL (
+            SELECT c.* FROM accounts AS c
+            WHERE c.shard = p_shard AND c.book_id = wanted.book_id
+                AND c.currency = wanted.currency AND c.name = wanted.name
+            OFFSET 0
+        ) AS a;
+    END IF;
+
+    IF p_key_books <> '{}' THEN
+        SELECT json_agg(k)
+        INTO found_keys
+        FROM unnest(p_key_books, p_key_routes, p_keys) AS wanted (book_id, route, key)
+        CROSS JOIN LATERAL (
+            SELECT c.* FROM idempotency_keys AS c
+            WHERE c.shard = p_shard AND c.book_id = wanted.book_id
+                AND c.route = wanted.route AND c.key = wanted.key
+            OFFSET 0
+        ) AS k;
+    END IF;
+
+    IF p_waiting_books <> '{}' THEN
+        SELECT json_agg(w)
+        INTO found_waiting
+        FROM unnest(p_waiting_books) AS wanted (book_id)
+        CROSS JOIN LATERAL (
+            SELECT c.* FROM claims AS c
+            WHERE c.shard = p_shard AND c.book_id = wanted.book_id AND c.missing_usd_e4 > 0
+            ORDER BY
+                least(c.refund_deadline_at, c.payer_details_due_at, c.evidence_due_at)
+                    ASC NULLS LAST,
+                c.created_at, c.claim_id
+            LIMIT p_waiting_limit
+        ) AS w;
+    END IF;
+
+    IF p_spent_books <> '{}' THEN
+        SELECT json_agg(json_build_object(
+            'book_id', wanted.book_id, 'actor', wanted.actor, 'since', wanted.since,
+            'usd_e4', (
+                SELECT coalesce(sum(c.amount_usd_e4), 0)::bigint FROM claims AS c
+                WHERE c.shard = p_shard AND c.book_id = wanted.book_id
+                    AND c.created_at >= wanted.since AND c.requested_by = wanted.actor
+            ) + (
+                SELECT coalesce(sum(c.amount_usd_e4), 0)::bigint FROM claims AS c
+                WHERE c.shard = p_shard AND c.book_id = wanted.book_id
+                    AND c.kind <> 'user_dispute' AND c.approved_at >= wanted.since
+                    AND c.approved_by = wanted.actor
+            )
+        ))
+        INTO found_spent
+        FROM unnest(p_spent_books, p_spent_actors, p_spent_since)
+            AS wanted (book_id, actor, since);
+    END IF;
 
     RETURN json_build_object(
-        'books', (
-            SELECT json_agg(b) FROM books AS b WHERE b.book_id = ANY (p_books)
-        ),
-        'heads', (
-            SELECT json_agg(h) FROM heads AS h
-            WHERE h.shard = p_shard AND h.book_id = ANY (p_books)
-        ),
-        'payments', CASE WHEN p_payments <> '{}' THEN (
-            SELECT json_agg(p)
-            FROM unnest(p_payments) AS wanted (payment_id)
-            CROSS JOIN LATERAL (
-                SELECT k.* FROM payments AS k
-                WHERE k.shard = p_shard
-                    AND k.payment_id >= wanted.payment_id AND k.payment_id <= wanted.payment_id
-                ORDER BY k.payment_id
-                LIMIT 1
-            ) AS p
-        ) END,
-        'claims', CASE WHEN p_claims <> '{}' THEN (
-            SELECT json_agg(c)
-            FROM unnest(p_claims) AS wanted (claim_id)
-            CROSS JOIN LATERAL (
-                SELECT k.* FROM claims AS k
-                WHERE k.shard = p_shard
-                    AND k.claim_id >= wanted.claim_id AND k.claim_id <= wanted.claim_id
-                ORDER BY k.claim_id
-                LIMIT 1
-            ) AS c
-        ) END,
-        'claims_of', CASE WHEN p_claims_of <> '{}' THEN (
-            SELECT json_agg(c) FROM claims AS c
-            WHERE c.shard = p_shard AND c.payment_id = ANY (p_claims_of)
-        ) END,
-        'attempts', CASE WHEN p_attempts_of <> '{}' THEN (
-            SELECT json_agg(a ORDER BY a.claim_id, a.number) FROM attempts AS a
-            WHERE a.shard = p_shard AND a.claim_id = ANY (p_attempts_of)
-        ) END,
-        'facts', CASE WHEN p_facts_of <> '{}' THEN (
-            SELECT json_agg(f ORDER BY f.received_at, f.fact_id) FROM facts AS f
-            WHERE f.shard = p_shard AND f.object_id = ANY (p_facts_of)
-        ) END,
-        'accounts', CASE WHEN p_account_books <> '{}' THEN (
-            SELECT json_agg(a)
-            FROM unnest(p_account_books, p_account_currencies, p_account_names)
-                AS wanted (book_id, currency, name)
-            CROSS JOIN LATERAL (
-                SELECT c.* FROM accounts AS c
-                WHERE c.shard = p_shard AND c.book_id = wanted.book_id
-                    AND c.currency = wanted.currency AND c.name = wanted.name
-                OFFSET 0
-            ) AS a
-        ) END,
-        'keys', CASE WHEN p_key_books <> '{}' THEN (
-            SELECT json_agg(k)
-            FROM unnest(p_key_books, p_key_routes, p_keys) AS wanted (book_id, route, key)
-            CROSS JOIN LATERAL (
-                SELECT c.* FROM idempotency_keys AS c
-                WHERE c.shard = p_shard AND c.book_id = wanted.book_id
-                    AND c.route = wanted.route AND c.key = wanted.key
-                OFFSET 0
-            ) AS k
-        ) END,
-        'waiting', CASE WHEN p_waiting_books <> '{}' THEN (
-            SELECT json_agg(w)
-            FROM unnest(p_waiting_books) AS wanted (book_id)
-            CROSS JOIN LATERAL (
-                SELECT c.* FROM claims AS c
-                WHERE c.shard = p_shard AND c.book_id = wanted.book_id AND c.missing_usd_e4 > 0
-                ORDER BY
-                    least(c.refund_deadline_at, c.payer_details_due_at, c.evidence_due_at)
-                        ASC NULLS LAST,
-                    c.created_at, c.claim_id
-                LIMIT p_waiting_limit
-            ) AS w
-        ) END
-        , 'spent', CASE WHEN p_spent_books <> '{}' THEN (
-            SELECT json_agg(json_build_object(
-                'book_id', wanted.book_id, 'actor', wanted.actor, 'since', wanted.since,
-                'usd_e4', (
-                    SELECT coalesce(sum(c.amount_usd_e4), 0)::bigint FROM claims AS c
-                    WHERE c.shard = p_shard AND c.book_id = wanted.book_id
-                        AND c.created_at >= wanted.since AND c.requested_by = wanted.actor
-                ) + (
-                    SELECT coalesce(sum(c.amount_usd_e4), 0)::bigint FROM claims AS c
-                    WHERE c.shard = p_shard AND c.book_id = wanted.book_id
-                        AND c.kind <> 'user_dispute' AND c.approved_at >= wanted.since
-                        AND c.approved_by = wanted.actor
-                )
-            ))
-            FROM unnest(p_spent_books, p_spent_actors, p_spent_since)
-                AS wanted (book_id, actor, since)
-        ) END
+        'books', found_books, 'heads', found_heads, 'payments', found_payments,
+        'claims', found_claims, 'claims_of', found_claims_of, 'attempts', found_attempts,
+        'facts', found_facts, 'accounts', found_accounts, 'keys', found_keys,
+        'waiting', found_waiting, 'spent', found_spent
     )::text;
 END
 $$;
