@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from clawback import clock, logs
-from clawback.bench import control, preload, report
+from clawback.bench import control, page, preload, report
 from clawback.bench.load import Job, Sample
 from clawback.bench.preload import Pool
 from clawback.bench.rounds import CLOSED, HOT, SPREAD, Cell, Rounds
@@ -49,10 +49,13 @@ QUICK: Final = Plan(rounds=2, seconds=0.7, payments=15_000, enough_seconds=31.0)
 FULL: Final = Plan(rounds=3, seconds=2.5, payments=60_000, enough_seconds=3_600.0)
 
 
-def run(*, quick: bool, as_json: bool, data: Path | None = None) -> int:
+def run(
+    *, quick: bool, as_json: bool, data: Path | None = None, page_into: Path | None = None
+) -> int:
     """Measure and print; returns 0 if the audit is clean and every answer was a 201.
 
     `data`: an empty folder for the database; by default one that is removed afterwards.
+    `page_into`: a folder for a page about the run, if one is wanted.
     """
     logs.configure("warning")
     try:
@@ -62,6 +65,8 @@ def run(*, quick: bool, as_json: bool, data: Path | None = None) -> int:
         print(f"error: {failed}", file=sys.stderr)
         return 1
     report.show(found)
+    if page_into is not None:
+        print(f"written: {page.write(found, page_into)}", flush=True)
     if as_json:
         print(msgspec.json.encode(found).decode(), flush=True)
     return 0 if found.is_sound else 1

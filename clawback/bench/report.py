@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -135,7 +136,7 @@ def make(rounds: Rounds, around: Around) -> Report:
         audited=around.counts,
         audit_broken=around.broken,
         postgres=around.server,
-        machine={"cpus": str(os.cpu_count()), "python": platform.python_version()},
+        machine=_machine(),
         seconds=_rounded(around.seconds),
     )
     ratios = Ratios(
@@ -144,6 +145,22 @@ def make(rounds: Rounds, around: Around) -> Report:
         hot_to_spread=_rounded(closed[HOT] / closed[SPREAD]),
     )
     return Report(ratios, around.audit_clean, figures)
+
+
+def _machine() -> dict[str, str]:
+    models = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text(encoding="ascii").splitlines()
+        if line.startswith("model name")
+    ]
+    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "cpus": str(os.cpu_count()),
+        "cpu": next(iter(models), platform.machine()),
+        "memory": f"{gib:.0f} GiB",
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
 
 
 def _cpu_ratio(rounds: Rounds, pool: str) -> float:
@@ -183,10 +200,36 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 
-def show(found: Report) -> None:
-    """Print the tables."""
-    figures = found.figures
-    rows = [
+class Judged(msgspec.Struct, frozen=True):
+    """A ratio and what it is held against; of some less is better."""
+
+    name: str
+    value: float
+    target: float
+    is_low_good: bool
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the target is reached."""
+        return self.value <= self.target if self.is_low_good else self.value >= self.target
+
+    @property
+    def aim(self) -> str:
+        """The target in words."""
+        return f"{'at most' if self.is_low_good else 'at least'} {self.target}"
+
+
+def judged(found: Report) -> list[Judged]:
+    """All ratios with their targets."""
+    ratios = msgspec.structs.asdict(found.ratios) | {"idle_latency": found.figures.idle_latency}
+    return [
+        Judged(name, value, TARGETS[name], name == "idle_latency") for name, value in ratios.items()
+    ]
+
+
+def table(found: Report) -> list[tuple[str, ...]]:
+    """The cells of the run, in text, as `COLUMNS` names them."""
+    return [
         (
             row.pool,
             KINDS[row.kind],
@@ -199,17 +242,19 @@ def show(found: Report) -> None:
             f"{row.generator_us:.0f}",
             f"{row.wal_bytes:.0f}",
         )
-        for row in figures.rows
+        for row in found.figures.rows
     ]
-    _table(COLUMNS, rows)
-    ratios = msgspec.structs.asdict(found.ratios) | {"idle_latency": figures.idle_latency}
-    judged = []
-    for name, value in ratios.items():
-        is_low = name == "idle_latency"
-        is_met = value <= TARGETS[name] if is_low else value >= TARGETS[name]
-        aim = f"{'at most' if is_low else 'at least'} {TARGETS[name]}"
-        judged.append((name, f"{value:.2f}", aim, "met" if is_met else "missed"))
-    _table(("ratio", "measured", "target", ""), judged)
+
+
+def show(found: Report) -> None:
+    """Print the tables."""
+    figures = found.figures
+    _table(COLUMNS, table(found))
+    ratios = [
+        (one.name, f"{one.value:.2f}", one.aim, "met" if one.is_met else "missed")
+        for one in judged(found)
+    ]
+    _table(("ratio", "measured", "target", ""), ratios)
     print(
         f"refunds answered {figures.refunds_answered:,}, stored {figures.refunds_stored:,}; "
         f"answers that were not 201: {sum(figures.not_created.values())} "
