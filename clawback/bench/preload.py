@@ -143,14 +143,14 @@ async def _capture_queue(store: Store, queue: list[tuple[Merchant, range]]) -> N
 
 async def _capture_batch(store: Store, merchant: Merchant, numbers: range) -> None:
     book = merchant.book
-    commands = [one for number in numbers for one in _commands(number, merchant)]
-    reads = [(book.book_id, command.reads()) for command in commands]
+    steps: list[Command] = [one for number in numbers for one in commands(number, merchant)]
+    reads = [(book.book_id, command.reads()) for command in steps]
     reads.append((book.book_id, Reads(payments=tuple(map(payment_id, numbers)), accounts=_LOCAL)))
     await store.begin()
     working = WorkingSet()
     working.fill(await store.load(book.shard, [book.book_id], reads, []), reads, [])
     at = clock.real_now()
-    for command in commands:
+    for command in steps:
         draft = working.books[book.book_id].draft(at)
         outcome = tables.RULES.decide[type(command)](draft, command, at)
         assert not isinstance(outcome, Refused), outcome
@@ -167,7 +167,7 @@ _LOCAL: Final = (
 )
 
 
-def _commands(number: int, merchant: Merchant) -> tuple[Command, ...]:
+def commands(number: int, merchant: Merchant) -> tuple[CreatePayment, RecordCharge]:
     """What creates and captures one payment."""
     method = load_methods().by_id("sbx_spei")
     assert method is not None, "a method of this release"
