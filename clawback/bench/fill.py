@@ -8,7 +8,7 @@ as always; so the audit proves all of them. The worker and a provider have no pa
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -16,7 +16,6 @@ import msgspec
 from clawback import clock, tables
 from clawback.bench import preload
 from clawback.bench.preload import LOCAL, Merchant
-from clawback.bench.sql import SQL
 from clawback.claims.fold import RecordOutcome, Report, StartAttempt
 from clawback.claims.model import OpenRefund
 from clawback.currencies import USD
@@ -24,17 +23,15 @@ from clawback.db import pool as connections
 from clawback.errors import Refused
 from clawback.ids import ClaimId, PaymentId
 from clawback.lanes import store
-from clawback.lanes.command import AccountName, Command, Reads, wanted_rows
+from clawback.lanes.command import AccountName, Command, Reads
 from clawback.lanes.naming import entry_id, event_id
-from clawback.lanes.records import Changes, Entry, Event, Head, Posting, Rows
+from clawback.lanes.records import Account, Changes, Entry, Event, Head, Posting
 from clawback.lanes.working import WorkingSet
 from clawback.ledger import accounts, proof
 from clawback.money import Amount
 
 if TYPE_CHECKING:
     from asyncpg import Connection
-
-    from clawback.lanes.state import BookState
 
 CHUNK: Final = 1_000
 """Lives that are written in one transaction, all of one book."""
@@ -54,12 +51,16 @@ _ACCOUNTS: Final = (
     AccountName(LOCAL, accounts.FX),
     AccountName(LOCAL, accounts.provider_account("sandbox")),
 )
-_COUNTERS: Final = tuple(
-    name for name in Head.__struct_fields__ if name.endswith("_usd_e4")
-)  # fmt: skip
-_ROWS: Final = msgspec.json.Decoder(Rows)
+_GROWING: Final = (
+    "height",
+    "event_number",
+    *(name for name in Head.__struct_fields__ if name.endswith("_usd_e4")),
+)
+"""What each life adds to on a head row."""
 
 Row = tuple[object, ...]
+Moved = dict[tuple[str, str], tuple[tuple[int, int], tuple[int, int]]]
+"""Balance and number of the last posting, before a life and after it, by currency and account."""
 
 
 def payment_id(number: int) -> PaymentId:
@@ -72,18 +73,19 @@ def claim_id(number: int) -> ClaimId:
     return ClaimId(f"CLM-{number:08d}-FILL")
 
 
-async def fill(dsn: str, merchants: Sequence[Merchant], claims: int) -> None:
+async def fill(dsn: str, merchants: Sequence[Merchant], claims: int, *, chunk: int = CHUNK) -> None:
     """Give the merchants' books so many claims more, shared out in turn.
 
-    Nothing else may write to these books meanwhile. Bug: a step of the life was refused.
+    So many of them as `chunk` says are written in one transaction. Nothing else may write to these
+    books meanwhile. Bug: a step of the life was refused.
     """
     connection = await connections.connect(dsn, application_name="clawback bench fill", role=None)
     try:
         done = 0
         for place, merchant in enumerate(merchants):
             share = claims // len(merchants) + (place < claims % len(merchants))
-            for start in range(0, share, CHUNK):
-                lives = min(CHUNK, share - start)
+            for start in range(0, share, chunk):
+                lives = min(chunk, share - start)
                 async with connection.transaction():
                     await _write(connection, merchant, FIRST + done, lives)
                 done += lives
@@ -96,17 +98,9 @@ async def _write(connection: "Connection", merchant: Merchant, first: int, lives
     commands = _life(merchant, at)
     reads = [(book.book_id, command.reads()) for command in commands]
     reads.append((book.book_id, _ALL))
-    loaded = await store.SQL.load(
-        connection,
-        shard=book.shard,
-        books=[book.book_id],
-        **wanted_rows(reads),
-        key_books=[],
-        key_routes=[],
-        keys=[],
-    )
+    rows = await store.read_rows(connection, book.shard, [book.book_id], reads, [])
     working = WorkingSet()
-    working.fill(_ROWS.decode(loaded["rows"]), reads, [])
+    working.fill(rows, reads, [])
     state = working.books[book.book_id]
     before, balances = state.head, dict(state.accounts)
     for command in commands:
@@ -114,11 +108,13 @@ async def _write(connection: "Connection", merchant: Merchant, first: int, lives
         outcome = tables.RULES.decide[type(command)](draft, command, at)
         assert not isinstance(outcome, Refused), outcome
         draft.merge()
-    moved = {place: state.accounts[place] for place in state.touched_accounts}
-    changes = working.take_changes(tables.RULES.render)
-    copies = _Copies(changes, before, book.shard)
-    last_hash = await copies.write(connection, range(first, first + lives))
-    await _close(connection, state, before, balances, moved, lives, last_hash, at)
+    moved = {
+        place: (balances.get(place, (0, 0)), state.accounts[place])
+        for place in state.touched_accounts
+    }
+    copies = _Copies(working.take_changes(tables.RULES.render), before, moved, book.shard)
+    await copies.write(connection, range(first, first + lives))
+    await copies.close(connection, state.head, lives, at)
 
 
 _ALL: Final = Reads(
@@ -174,9 +170,10 @@ def _life(merchant: Merchant, at: datetime) -> tuple[Command, ...]:
 class _Copies:
     """The rows of one decided life, and those of the lives that follow it in the book."""
 
-    def __init__(self, changes: Changes, before: Head, shard: int) -> None:
+    def __init__(self, changes: Changes, before: Head, moved: Moved, shard: int) -> None:
         self._changes = changes
         self._before = before
+        self._moved = moved
         self._shard = shard
         self._legs = Counter((leg.currency, leg.account) for leg in changes.postings)
         self._sums: Counter[tuple[str, str]] = Counter()
@@ -184,8 +181,8 @@ class _Copies:
             self._sums[leg.currency, leg.account] += leg.amount
         self._hash = before.hash
 
-    async def write(self, connection: "Connection", numbers: range) -> str:
-        """Copy the lives of these numbers in; returns the hash of the last entry."""
+    async def write(self, connection: "Connection", numbers: range) -> None:
+        """Copy the lives of these numbers in."""
         changes = self._changes
         plain: dict[str, Sequence[msgspec.Struct]] = {
             "payments": changes.payments,
@@ -208,7 +205,26 @@ class _Copies:
         await self._copy(connection, "entries", Entry, entries)
         await self._copy(connection, "postings", Posting, postings)
         await self._copy(connection, "events", Event, events)
-        return self._hash
+
+    async def close(self, connection: "Connection", after: Head, lives: int, at: datetime) -> None:
+        """Bring the head row and the balances to where the last life left them.
+
+        `after`: the head row as the first life left it.
+        """
+        before = self._before
+        grown = {name: _last(before, after, name, lives) for name in _GROWING}
+        out = Changes(heads=[msgspec.structs.replace(before, **grown, hash=self._hash)])
+        for (currency, name), (was, now) in self._moved.items():
+            account = Account(
+                book_id=before.book_id,
+                currency=currency,
+                name=name,
+                balance=was[0] + (now[0] - was[0]) * lives,
+                seq=was[1] + (now[1] - was[1]) * lives,
+                updated_at=at,
+            )
+            (out.account_changes if was[1] else out.accounts).append(account)
+        await store.write_rows(connection, self._shard, None, at, out)
 
     async def _copy(
         self, connection: "Connection", table: str, kind: type[msgspec.Struct], rows: list[Row]
@@ -218,9 +234,7 @@ class _Copies:
             table, records=[(self._shard, *row) for row in rows], columns=columns
         )
 
-    def _add_entries(
-        self, entries: list[Row], postings: list[Row], step: int, number: str
-    ) -> None:
+    def _add_entries(self, entries: list[Row], postings: list[Row], step: int, number: str) -> None:
         legs: dict[int, list[Posting]] = {}
         for leg in self._changes.postings:
             legs.setdefault(leg.height, []).append(leg)
@@ -286,42 +300,7 @@ def _renamed(model: Row, number: str) -> Row:
     )
 
 
-async def _close(
-    connection: "Connection",
-    state: "BookState",
-    before: Head,
-    balances: dict[tuple[str, str], tuple[int, int]],
-    moved: dict[tuple[str, str], tuple[int, int]],
-    lives: int,
-    last_hash: str,
-    at: datetime,
-) -> None:
-    """Bring the head row and the balances to where the last life left them."""
-    after, book = state.head, state.book
-    raised = {name: _by(before, after, name) * lives for name in _COUNTERS}
-    await SQL.raise_head(
-        connection,
-        shard=book.shard,
-        book_id=book.book_id,
-        height=before.height + (after.height - before.height) * lives,
-        hash=last_hash,
-        event_number=before.event_number + (after.event_number - before.event_number) * lives,
-        **raised,
-    )
-    places = list(moved)
-    was = [balances.get(place, (0, 0)) for place in places]
-    is_ = [moved[place] for place in places]
-    await SQL.set_accounts(
-        connection,
-        shard=book.shard,
-        book_id=book.book_id,
-        currencies=[currency for currency, _ in places],
-        names=[name for _, name in places],
-        balances=[old[0] + (new[0] - old[0]) * lives for old, new in zip(was, is_, strict=True)],
-        seqs=[old[1] + (new[1] - old[1]) * lives for old, new in zip(was, is_, strict=True)],
-        at=at,
-    )
-
-
-def _by(before: Head, after: Head, name: str) -> int:
-    return int(getattr(after, name)) - int(getattr(before, name))
+def _last(before: Head, after: Head, name: str, lives: int) -> int:
+    """Where a counter of the head row stands after so many lives."""
+    first = int(getattr(before, name))
+    return first + (int(getattr(after, name)) - first) * lives

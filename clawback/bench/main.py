@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from clawback import clock, logs
-from clawback.bench import control, page, preload, report
+from clawback.bench import control, growth, page, preload, report
 from clawback.bench.load import Job, Sample
 from clawback.bench.preload import Pool
 from clawback.bench.rounds import CLOSED, HOT, SPREAD, Cell, Rounds
@@ -37,12 +37,16 @@ HOT_FIRST: Final = 50_000_000
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is done. `enough_seconds`: no further round is begun after so long."""
+    """How much is done. `enough_seconds`: no further round is begun after so long.
+
+    `claims`: how many the books are filled with after the rounds, to see what growth costs.
+    """
 
     rounds: int
     seconds: float
     payments: int
     enough_seconds: float
+    claims: int = 0
 
 
 QUICK: Final = Plan(rounds=2, seconds=0.7, payments=15_000, enough_seconds=31.0)
@@ -50,18 +54,25 @@ FULL: Final = Plan(rounds=3, seconds=2.5, payments=60_000, enough_seconds=3_600.
 
 
 def run(
-    *, quick: bool, as_json: bool, data: Path | None = None, page_into: Path | None = None
+    *,
+    quick: bool,
+    as_json: bool,
+    claims: int = 0,
+    data: Path | None = None,
+    page_into: Path | None = None,
 ) -> int:
     """Measure and print; returns 0 if the audit is clean and every answer was a 201.
 
+    `claims`: how many the books are filled with after the rounds, to see what growth costs.
     `data`: an empty folder for the database; by default one that is removed afterwards.
     `page_into`: a folder for a page about the run, if one is wanted.
     """
     logs.configure("warning")
     try:
         with _folder(data) as folder:
-            found = measure(folder, QUICK if quick else FULL, is_quick=quick)
-    except (EmbeddedError, StageFailed, control.ControlFailed) as failed:
+            plan = msgspec.structs.replace(QUICK if quick else FULL, claims=claims)
+            found = measure(folder, plan, is_quick=quick)
+    except (EmbeddedError, StageFailed, control.ControlFailed, growth.ReadFailed) as failed:
         print(f"error: {failed}", file=sys.stderr)
         return 1
     report.show(found)
@@ -73,7 +84,10 @@ def run(
 
 
 def measure(folder: Path, plan: Plan, *, is_quick: bool) -> report.Report:
-    """Do it all on one data folder. Raises: EmbeddedError, StageFailed, ControlFailed."""
+    """Do it all on one data folder.
+
+    Raises: EmbeddedError, StageFailed, ControlFailed, ReadFailed.
+    """
     return asyncio.run(_measure(folder, plan, is_quick=is_quick))
 
 
@@ -102,9 +116,11 @@ async def _measure(folder: Path, plan: Plan, *, is_quick: bool) -> report.Report
                 report.note(f"round {number + 1} of {plan.rounds}")
                 await rounds.run(number, plan.seconds, is_quick=is_quick)
         peak = await _generator_alone(stage, pools[0])
+        grown = await _grow(stage, connection, rounds, pools[0], plan)
         stored = await SQL.count_refunds(connection)
         await connection.close()
         report.note("audit")
+        audit_began = clock.monotonic()
         audited = await audit(stage.dsn)
         return report.make(
             rounds,
@@ -112,7 +128,9 @@ async def _measure(folder: Path, plan: Plan, *, is_quick: bool) -> report.Report
                 audit_clean=audited.clean,
                 broken=[check.name for check in audited.checks if not check.ok],
                 counts=audited.counts,
-                stored=stored["api"],
+                audit_seconds=clock.monotonic() - audit_began,
+                growth=grown,
+                stored=stored["api"] - plan.claims,
                 preloaded_per_second=preloaded,
                 generator_alone=peak,
                 server=server,
@@ -134,6 +152,17 @@ async def _preload(
     begin = clock.monotonic()
     await preload.capture(stage.dsn, pools)
     return pools, 2 * plan.payments / (clock.monotonic() - begin)
+
+
+async def _grow(
+    stage: Stage, connection: "Connection", rounds: Rounds, pool: Pool, plan: Plan
+) -> growth.Growth | None:
+    if not plan.claims:
+        return None
+    report.note(f"{plan.claims} claims more")
+    return await growth.measure(
+        rounds, connection, stage.dsn, stage.port, pool.merchants, plan.claims, plan.seconds
+    )
 
 
 async def _install_control(

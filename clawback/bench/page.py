@@ -72,10 +72,11 @@ def _drawing(title: str, bars: Sequence[Bar]) -> str:
     """Bars that lie under each other, with their values; a stroke where a target stands."""
     most = max(max(value, aim or 0) for _, value, _, aim in bars)
     height = 36 + len(bars) * (BAR + GAP)
-    told = "; ".join(f"{label} {_figure(value)}" for label, value, _, _ in bars)
+    told = escape("; ".join(f"{label} {_figure(value)}" for label, value, _, _ in bars))
+    box = f"0 0 {LABEL + WIDTH + 80} {height}"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LABEL + WIDTH + 80} {height}" '
-        f'role="img" aria-label="{escape(title)}: {escape(told)}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" role="img"',
+        f' aria-label="{escape(title)}: {told}">',
         STYLE,
         f'<text class="title" x="8" y="20">{escape(title)}</text>',
     ]
@@ -111,13 +112,13 @@ def _page(found: Report) -> str:
         ("Clawback", VERSION),
         *((name, value) for name, value in figures.machine.items()),
         *((f"PostgreSQL {name}", value) for name, value in figures.postgres.items()),
-        ("refunds answered and stored", f"{figures.refunds_answered:,}, "
-         f"{figures.refunds_stored:,}"),
+        ("refunds answered", f"{figures.refunds_answered:,}"),
+        ("refunds stored", f"{figures.refunds_stored:,}"),
         ("answers that were not 201", f"{sum(figures.not_created.values()):,}"),
         ("the load generator alone", f"{figures.generator_alone_per_second:,.0f} requests/s"),
         ("its share of a refund's CPU time", f"{100 * figures.generator_share:.0f} %"),
         ("audit of the books afterwards", audit),
-    ]  # fmt: skip
+    ]
     return "\n".join(
         [
             "# Refunds over HTTP, beside a hand-written control",

@@ -61,21 +61,5 @@ SELECT (SELECT count(*) FROM claims)::integer AS api,
 -- name: analyze :exec ()
 ANALYZE;
 
--- name: raise_head :exec (shard, book_id, height, hash, event_number, gross_volume_usd_e4,
---     platform_fees_usd_e4, flat_fees_usd_e4, dispute_fees_usd_e4, returned_usd_e4)
-UPDATE heads SET (
-    height, hash, event_number, gross_volume_usd_e4, platform_fees_usd_e4, flat_fees_usd_e4,
-    dispute_fees_usd_e4, returned_usd_e4
-) = ROW (
-    $3, $4, $5, gross_volume_usd_e4 + $6, platform_fees_usd_e4 + $7, flat_fees_usd_e4 + $8,
-    dispute_fees_usd_e4 + $9, returned_usd_e4 + $10
-)
-WHERE shard = $1 AND book_id = $2;
-
--- name: set_accounts :exec (shard, book_id, currencies, names, balances, seqs, at)
-INSERT INTO accounts (shard, book_id, currency, name, balance, seq, updated_at)
-SELECT $1, $2, a.currency, a.name, a.balance, a.seq, $7
-FROM unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[])
-    AS a (currency, name, balance, seq)
-ON CONFLICT (shard, book_id, currency, name) DO UPDATE SET
-    balance = excluded.balance, seq = excluded.seq, updated_at = excluded.updated_at;
+-- name: vacuum :exec ()
+VACUUM ANALYZE;

@@ -30,6 +30,41 @@ def _rows(records: Sequence[Record]) -> str | None:
     return _ENCODER.encode(records).decode() if records else None
 
 
+async def read_rows(
+    connection: asyncpg.Connection,
+    shard: int,
+    books: Iterable[BookId],
+    reads: Sequence[tuple[BookId, Reads]],
+    keys: Sequence[tuple[BookId, str, str]],
+) -> Rows:
+    """Lock the head rows and read what is asked for, in the transaction that is open."""
+    row = await SQL.load(
+        connection,
+        shard=shard,
+        books=sorted(books),
+        **wanted_rows(reads),
+        key_books=[book for book, _, _ in keys],
+        key_routes=[route for _, route, _ in keys],
+        keys=[key for _, _, key in keys],
+    )
+    return _ROWS.decode(row["rows"])
+
+
+async def write_rows(
+    connection: asyncpg.Connection, shard: int, marker: str | None, at: datetime, changes: Changes
+) -> None:
+    """Write the rows of the lanes' own tables in one call, in the transaction that is open."""
+    tables = {name: getattr(changes, name) for name in _WRITTEN}
+    await SQL.apply(
+        connection,
+        shard=shard,
+        marker=marker,
+        at=at,
+        **{name: _rows(rows) for name, rows in tables.items()},
+        counts=[len(rows) for rows in tables.values()],
+    )
+
+
 class Store:
     """One connection, owned by one lane."""
 
@@ -73,19 +108,10 @@ class Store:
         Raises: Retry, LockedOut, Lost.
         """
         with told_apart():
-            row = await SQL.load(
-                self._held(),
-                shard=shard,
-                books=sorted(books),
-                **wanted_rows(reads),
-                key_books=[book for book, _, _ in keys],
-                key_routes=[route for _, route, _ in keys],
-                keys=[key for _, _, key in keys],
-            )
+            rows = await read_rows(self._held(), shard, books, reads, keys)
             webhooks = await endpoints.load(self._held(), shard, reads)
             exhibits = await evidence.load(self._held(), shard, reads)
             paid = await payouts.load(self._held(), shard, reads)
-        rows = _ROWS.decode(row["rows"])
         return msgspec.structs.replace(rows, webhooks=webhooks, evidence=exhibits, payouts=paid)
 
     async def apply(self, shard: int, marker: str | None, at: datetime, changes: Changes) -> None:
@@ -93,16 +119,8 @@ class Store:
 
         Raises: Retry, LockedOut, Lost.
         """
-        tables = {name: getattr(changes, name) for name in _WRITTEN}
         with told_apart():
-            await SQL.apply(
-                self._held(),
-                shard=shard,
-                marker=marker,
-                at=at,
-                **{name: _rows(rows) for name, rows in tables.items()},
-                counts=[len(rows) for rows in tables.values()],
-            )
+            await write_rows(self._held(), shard, marker, at, changes)
             await endpoints.write(self._held(), shard, changes.webhooks)
             await evidence.write(self._held(), shard, changes.evidence)
             await payouts.write(self._held(), shard, changes.payouts)

@@ -17,14 +17,13 @@ LIVES = 45
 
 @pytest.fixture
 async def filled(
-    database: str, monkeypatch: pytest.MonkeyPatch
+    database: str,
 ) -> AsyncIterator[tuple[str, asyncpg.Connection, tuple[Merchant, ...]]]:
     """Books that hold some payments already, and then so many lives."""
-    monkeypatch.setattr(fill, "CHUNK", 8)
     connection = await asyncpg.connect(database)
     merchants = await open_merchants(connection, 4)
     await capture(database, [Pool("spread", 0, 30, merchants)], allow_unsafe=True)
-    await fill.fill(database, merchants, LIVES)
+    await fill.fill(database, merchants, LIVES, chunk=8)
     yield database, connection, merchants
     await connection.close()
 

@@ -6,7 +6,7 @@ import pytest
 
 from clawback.bench import control, main, rounds
 
-SMALL = main.Plan(rounds=1, seconds=0.15, payments=400, enough_seconds=60.0)
+SMALL = main.Plan(rounds=1, seconds=0.15, payments=400, enough_seconds=60.0, claims=150)
 
 
 @pytest.mark.timeout(180)
@@ -24,3 +24,8 @@ def test_small_run_is_sound(tmp_path: Path) -> None:
     assert found.figures.postgres["fsync"] == "on"
     assert found.figures.postgres["synchronous_commit"] == "on"
     assert found.ratios.spread > 0 < found.ratios.hot
+    grown = found.figures.growth
+    assert grown is not None
+    assert found.figures.audited["claims"] == found.figures.refunds_stored + grown.claims
+    assert grown.before.reads_us.keys() == grown.after.reads_us.keys() >= {"payment", "claim"}
+    assert min(*grown.after.refunds.values(), *grown.after.reads_us.values()) > 0

@@ -1,7 +1,7 @@
 """The page about a run: all figures stand on it, and its drawings are to scale."""
 
 from pathlib import Path
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def bars(drawing: Path) -> list[float]:
-    svg = Xml.parse(drawing).getroot()  # noqa: S314 - of our own making
+    svg = ET.parse(drawing).getroot()  # noqa: S314 - of our own making
     return [float(bar.attrib["width"]) for bar in svg.iter(f"{SVG}rect")]
 
 
@@ -50,6 +50,6 @@ def test_bars_are_as_long_as_their_values(folder: Path) -> None:
 
 
 def test_a_reader_who_sees_no_drawing_is_told_its_values(folder: Path) -> None:
-    svg = Xml.parse(folder / page.RATES).getroot()  # noqa: S314 - of our own making
+    svg = ET.parse(folder / page.RATES).getroot()  # noqa: S314 - of our own making
     assert "one merchant, HTTP 4,500" in svg.attrib["aria-label"]
     assert not list(svg.iter(f"{SVG}script"))

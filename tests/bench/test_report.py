@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from clawback.bench import report
+from clawback.bench.growth import Before, Growth
 from clawback.bench.load import Sample
 from clawback.bench.rounds import (
     CLOSED,
@@ -42,7 +43,8 @@ def found(**changed: Any) -> report.Report:  # noqa: ANN401 - fields of Around
         ]
     rounds.answered = 50
     fields: dict[str, Any] = {
-        "audit_clean": True, "broken": [], "counts": {"claims": 50}, "stored": 50,
+        "audit_clean": True, "broken": [], "counts": {"claims": 50, "postings": 500_000},
+        "audit_seconds": 4.0, "stored": 50,
         "preloaded_per_second": 1.0, "generator_alone": Sample(9.0, 1.0, 1.0, 1),
         "server": {"version": "18"}, "seconds": 1.0,
     }  # fmt: skip
@@ -80,3 +82,18 @@ def test_control_and_api_are_measured_in_turn() -> None:
     kinds = [cell.kind for cell in interleaved(SPREAD)]
     assert kinds == [CONTROL, IDLE, CONTROL, CLOSED, CONTROL, CLOSED, CONTROL]
     assert {cell.width for cell in interleaved(HOT) if cell.kind == CONTROL} == {1, 4, 16, 64}
+
+
+def test_what_growth_cost_is_held_against_its_targets() -> None:
+    before = Before({"spread": 100.0, "hot": 100.0}, {"claim": 900.0})
+    after = Before({"spread": 95.0, "hot": 80.0}, {"claim": 990.0})
+    grown = Growth(
+        claims=10, filled_per_second=5, before=before, after=after, refunds=0.8, reads=1.1
+    )
+    judged = {one.name: one for one in report.judged(found(growth=grown))}
+    assert (judged["grown_refunds"].value, judged["grown_refunds"].is_met) == (0.8, False)
+    assert (judged["grown_reads"].value, judged["grown_reads"].is_met) == (1.1, True)
+    assert (judged["audit_seconds"].value, judged["audit_seconds"].is_met) == (8.0, True)
+    assert judged.keys() - {one.name for one in report.judged(found())} == {
+        "grown_refunds", "grown_reads", "audit_seconds",
+    }  # fmt: skip
