@@ -17,7 +17,7 @@ from clawback.claims.fold import AttemptStarted, RecordOutcome, Report, StartAtt
 from clawback.claims.model import OpenRefund
 from clawback.currencies import Currency
 from clawback.errors import Refused
-from clawback.ids import BookId, ClaimId, Mint, PaymentId, ShopId
+from clawback.ids import BookId, ClaimId, Mint, PaymentId, ShopId, base36
 from clawback.lanes.lane import Lane
 from clawback.lanes.lanes import Lanes
 from clawback.lanes.records import Claim, Payment, PaymentDetails
@@ -143,7 +143,7 @@ async def proved(dsn: str) -> AuditReport:
 
 def number() -> str:
     """The tail of a name that nobody has yet."""
-    return f"{next(_NUMBERS):04d}"
+    return base36(next(_NUMBERS), 4)
 
 
 def create(usd_e4: int = 500_000, local_minor: int = CAPTURED) -> CreatePayment:
