@@ -1,9 +1,10 @@
 -- The head rows are locked first, in key order, by a statement of their own, which hands out the
 -- rows as they are once they are locked; what follows is read by later statements and so sees
 -- everything that was committed while we waited. VOLATILE for the same reason: each statement gets
--- a fresh snapshot. What a batch does not ask for is not even started. Every access is by key, whatever the
--- statistics say: on a table that has just grown the planner would otherwise read all of it. The
--- first row from a key on, up to that key, is its own: asked for so, no other index can be meant.
+-- a fresh snapshot. What a batch does not ask for is not even started. Every access is by key,
+-- whatever the statistics say: on a table that has just grown the planner would otherwise read all
+-- of it. The first row from a key on, up to that key, is its own: asked for so, no other index can
+-- be meant.
 
 CREATE OR REPLACE FUNCTION lane_load_v1(
     p_shard integer,
