@@ -167,6 +167,7 @@ class Lane:
         self._turns = Turns()
         self.is_idle = True
         self.retries = 0
+        self.failures = 0
         self.batches = 0
 
     def put(self, work: Work) -> bool:
@@ -224,6 +225,7 @@ class Lane:
                 refusal = Unavailable()
                 await asyncio.sleep(RECONNECT_SECONDS[attempt])
             except Exception:
+                self.failures += 1
                 log.exception(
                     "batch_failed", commands=[type(one.command).__name__ for one in works][:5]
                 )

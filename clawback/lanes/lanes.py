@@ -96,8 +96,9 @@ class Lanes:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Batches run and batches tried again, for the metrics."""
+        """Batches run, tried again, and failed and split, for the metrics."""
         return {
             "batches": sum(lane.batches for lane in self._lanes),
             "retries": sum(lane.retries for lane in self._lanes),
+            "failures": sum(lane.failures for lane in self._lanes),
         }

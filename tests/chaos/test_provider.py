@@ -21,6 +21,7 @@ CLAIMS: Final = count(100, 20_000)
 MISMATCHES: Final = CLAIMS // 100
 MERCHANTS: Final = count(2, 4)
 HOLD_SECONDS: Final = count(1, 3) / 4
+PATIENCE: Final = count(120, 1_800)
 QUARTER: Final = 15 * 60
 DAYS: Final = 3 * 86_400 + 3_600
 UNEXPECTED: Final = ("claim.failed", "claim.reopened", "claim.canceled")
@@ -75,7 +76,7 @@ def run(market: Market, claims: int, mismatches: int, seed: int) -> list[str]:
         was_sent = market.struck()["refund"]["drawn"] >= claims - mismatches
         return was_sent and all(one.status != "accepted" for one in market.record())
 
-    market.tree.until("every refund was sent, and told of", all_struck, 1_800)
+    market.tree.until("every refund was sent, and told of", all_struck, PATIENCE)
     market.fired = market.struck()
     market.heal_it()
     market.advance(QUARTER)

@@ -454,7 +454,7 @@ async def test_several_processes_on_hot_books_keep_the_cap_without_deadlocks(
         told = await volleys
         counters = [lanes.counters for lanes in (one, two, three)]
     assert [each["retries"] for each in counters] == [0, 0, 0], "who comes second waits"
-    assert max(each["batches"] for each in counters) <= 12, "and no batch fails and is split"
+    assert [each["failures"] for each in counters] == [0, 0, 0], "and no batch fails"
     total = sum(told, Counter())
     assert total == {"given": 3 * 43, "refund_exceeds_remaining": 450 - 3 * 43}
     query = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
