@@ -4,6 +4,7 @@ Newest first by `createdAt`, then id. Values outside the bounds are clamped; a c
 id of the last row of the page before) goes on without counting anything.
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -15,6 +16,8 @@ MAX_OFFSET: Final = 10_000
 MAX_TOTAL: Final = 10_000
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 100
+MAX_KNOWN: Final = 10_000
+"""Long lists that a process remembers."""
 
 
 class ParameterRefused(Refused, frozen=True, kw_only=True):
@@ -75,3 +78,29 @@ def paginate(page: Page, total: int | None, last_id: str | None, *, has_more: bo
         pages=-(-total // page.limit) if known and total is not None else None,
         next=last_id if has_more else None,
     )
+
+
+class LongLists:
+    """Lists that were found to be longer than what is counted: they are not counted again.
+
+    Rows are never removed, so a list whose filters name only what never changes of a row stays
+    long. What this process has found is forgotten with it.
+    """
+
+    def __init__(self, lasting: frozenset[str]) -> None:
+        """`lasting`: the filters on what never changes of a row."""
+        self._lasting = lasting
+        self._known: set[tuple[object, ...]] = set()
+
+    async def total(
+        self, filters: Mapping[str, object], count: Callable[[], Awaitable[int]]
+    ) -> int:
+        """How long the list is, counted by `count` up to one above 10,000 unless that is known."""
+        given = {name: value for name, value in filters.items() if value is not None}
+        place = tuple(given.items()) if given.keys() <= self._lasting else None
+        if place in self._known:
+            return MAX_TOTAL + 1
+        found = await count()
+        if place is not None and found > MAX_TOTAL and len(self._known) < MAX_KNOWN:
+            self._known.add(place)
+        return found

@@ -25,7 +25,7 @@ from clawback.db import queries
 from clawback.errors import NotFound, Refused
 from clawback.ids import ClaimId, is_well_formed
 from clawback.lanes.records import Claim
-from clawback.lists import ListQuery, Pagination, ParameterRefused, paginate, read_page
+from clawback.lists import ListQuery, LongLists, Pagination, ParameterRefused, paginate, read_page
 from clawback.route import Answer, BookRef, Call, NoBody, NoQuery, QueryT, Route, Services
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ SQL: Final = queries.load(__package__, "queries.sql")
 
 _ENCODER: Final = msgspec.json.Encoder()
 _ROW: Final = msgspec.json.Decoder(Claim)
+_LONG_LISTS: Final = LongLists(frozenset({"shard", "book_id", "kind", "payment_id", "shop_id"}))
 
 
 class History(msgspec.Struct, frozen=True):
@@ -229,7 +230,11 @@ async def list_claims(call: Call[NoBody, ClaimsQuery]) -> Answer | Refused:
         rows = await SQL.list_claims(
             connection, **filters, after_id=page.after, limit=page.limit + 1, offset=page.offset
         )
-        total = (await SQL.count_claims(connection, **filters))["total"] if page.counts else None
+
+        async def count() -> int:
+            return int((await SQL.count_claims(connection, **filters))["total"])
+
+        total = await _LONG_LISTS.total(filters, count) if page.counts else None
     if not rows and page.after is not None and await _find(call, page.after) is None:
         return ParameterRefused(param="after")
     claims = [_ROW.decode(row["row"]) for row in rows[: page.limit]]

@@ -1171,6 +1171,9 @@ CREATE INDEX claims_payment_idx ON public.claims USING btree (shard, payment_id)
 CREATE INDEX claims_review_idx ON public.claims USING btree (shard, book_id, updated_at) WHERE
     needs_review;
 
+CREATE INDEX claims_status_idx ON public.claims USING btree (shard, book_id, status, created_at,
+    claim_id);
+
 CREATE INDEX claims_waiting_idx ON public.claims USING btree (shard, book_id,
     LEAST(refund_deadline_at, payer_details_due_at, evidence_due_at), created_at, claim_id) WHERE
     (missing_usd_e4 > 0);
@@ -1201,6 +1204,9 @@ CREATE INDEX payments_list_idx ON public.payments USING btree (shard, book_id, c
 
 CREATE INDEX payments_order_idx ON public.payments USING btree (shard, book_id, merchant_order_id)
     WHERE (merchant_order_id IS NOT NULL);
+
+CREATE INDEX payments_status_idx ON public.payments USING btree (shard, book_id, status, created_at,
+    payment_id);
 
 CREATE INDEX roles_book_idx ON public.roles USING btree (book_id);
 

@@ -20,7 +20,7 @@ from clawback.errors import (
 )
 from clawback.ids import PaymentId, is_well_formed
 from clawback.lanes.records import Payment, PaymentDetails
-from clawback.lists import ListQuery, Pagination, ParameterRefused, paginate, read_page
+from clawback.lists import ListQuery, LongLists, Pagination, ParameterRefused, paginate, read_page
 from clawback.money import Amount, AmountError, positive, rounded_ratio
 from clawback.payments import catalogue, jobs
 from clawback.payments.model import (
@@ -61,6 +61,7 @@ SQL: Final = queries.load(__package__, "queries.sql")
 
 _ENCODER: Final = msgspec.json.Encoder()
 _ROW: Final = msgspec.json.Decoder(Payment)
+_LONG_LISTS: Final = LongLists(frozenset({"shard", "book_id", "country", "currency", "shop_id"}))
 
 Text120 = Annotated[str, msgspec.Meta(max_length=120)]
 Text254 = Annotated[str, msgspec.Meta(max_length=254)]
@@ -349,7 +350,11 @@ async def list_payments(call: Call[NoBody, PaymentsQuery]) -> Answer | Refused:
         rows = await SQL.list_payments(
             connection, **filters, after_id=page.after, limit=page.limit + 1, offset=page.offset
         )
-        total = (await SQL.count_payments(connection, **filters))["total"] if page.counts else None
+
+        async def count() -> int:
+            return int((await SQL.count_payments(connection, **filters))["total"])
+
+        total = await _LONG_LISTS.total(filters, count) if page.counts else None
     if not rows and page.after is not None and await _find(call, page.after) is None:
         return ParameterRefused(param="after")
     payments = [_ROW.decode(row["row"]) for row in rows[: page.limit]]

@@ -14,7 +14,9 @@ from clawback.errors import Refused
 from clawback.ids import ClaimId
 from tests.support import books
 
-LISTS = ("payments_list_idx", "claims_list_idx")
+LISTS = (
+    "payments_list_idx", "payments_status_idx", "claims_list_idx", "claims_status_idx",
+)  # fmt: skip
 
 
 async def scans(session: asyncpg.Connection) -> list[int]:
@@ -45,8 +47,10 @@ async def test_no_batch_reads_a_list(database: str) -> None:
     assert await scans(session) == before
     await session.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
     for listed in ("FROM payments", "FROM claims"):  # the control: what reads a list is counted
-        query = f"SELECT created_at {listed} WHERE shard = $1 AND book_id = $2 ORDER BY created_at"
-        assert await session.fetch(query, book.shard, book.book_id)
+        of_book = f"SELECT created_at {listed} WHERE shard = $1 AND book_id = $2"
+        for order in ("created_at", "status, created_at"):
+            query = f"{of_book} ORDER BY {order}"
+            assert await session.fetch(query, book.shard, book.book_id)
     await session.execute("SELECT pg_stat_force_next_flush()")
     assert await scans(session) == [count + 1 for count in before]
     await session.close()

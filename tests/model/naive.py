@@ -108,9 +108,12 @@ class Naive:
             yield "inquiry", -1, any_part
 
     def _has_answered(self) -> bool:
-        """Whether a refund on its way answers an inquiry: the network holds it open till then."""
-        on_its_way = self.of("refund", "pending", "sent")
-        return any(self.claims[number]["replaced"] for number in on_its_way)
+        """Whether a refund answers an inquiry and has not been paid: the network holds it open.
+
+        One that a chargeback superseded never will be.
+        """
+        unpaid = self.of("refund", "pending", "sent", "canceled")
+        return any(self.claims[number]["replaced"] for number in unpaid)
 
     def _refunds(self) -> Iterator[Turn]:
         for number in self.of("refund", "pending"):

@@ -248,6 +248,7 @@ CREATE TABLE payments (
     CONSTRAINT payments_country_form CHECK (octet_length(country) = 2)
 ) WITH (fillfactor = 50);
 CREATE INDEX payments_list_idx ON payments (shard, book_id, created_at, payment_id);
+CREATE INDEX payments_status_idx ON payments (shard, book_id, status, created_at, payment_id);
 CREATE INDEX payments_due_idx ON payments (shard, book_id, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX payments_order_idx ON payments (shard, book_id, merchant_order_id)
 WHERE merchant_order_id IS NOT NULL;
@@ -375,6 +376,8 @@ CREATE TABLE claims (
     )
 ) WITH (fillfactor = 80);
 CREATE INDEX claims_list_idx ON claims (shard, book_id, created_at, claim_id);
+-- Lists of one status, and how many are open, among millions that have ended.
+CREATE INDEX claims_status_idx ON claims (shard, book_id, status, created_at, claim_id);
 CREATE INDEX claims_payment_idx ON claims (shard, payment_id);
 CREATE INDEX claims_due_idx ON claims (shard, book_id, due_at) WHERE due_at IS NOT NULL;
 -- What waits for people; no plain refund is in it.
