@@ -73,11 +73,13 @@ def claim_id(number: int) -> ClaimId:
     return ClaimId(f"CLM-{number:08d}-FILL")
 
 
-async def fill(dsn: str, merchants: Sequence[Merchant], claims: int, *, chunk: int = CHUNK) -> None:
+async def fill(
+    dsn: str, merchants: Sequence[Merchant], claims: int, *, first: int = FIRST, chunk: int = CHUNK
+) -> None:
     """Give the merchants' books so many claims more, shared out in turn.
 
-    So many of them as `chunk` says are written in one transaction. Nothing else may write to these
-    books meanwhile. Bug: a step of the life was refused.
+    Their names are numbered from `first` on, and so many of them as `chunk` says are written in one
+    transaction. Nothing else may write to these books meanwhile. Bug: a step was refused.
     """
     connection = await connections.connect(dsn, application_name="clawback bench fill", role=None)
     try:
@@ -87,7 +89,7 @@ async def fill(dsn: str, merchants: Sequence[Merchant], claims: int, *, chunk: i
             for start in range(0, share, chunk):
                 lives = min(chunk, share - start)
                 async with connection.transaction():
-                    await _write(connection, merchant, FIRST + done, lives)
+                    await _write(connection, merchant, first + done, lives)
                 done += lives
     finally:
         await connection.close()

@@ -79,10 +79,25 @@ class Played(Scene):
         return [str(self.shop.get(f"/claims/{one}")["status"]) for one in self.claims]
 
 
+def is_beyond_the_sandbox(known: Naive, turn: Turn) -> bool:
+    """Whether the naive model, which has no provider, knows less than the sandbox.
+
+    Refunds never give back more than was paid there, and its network takes a refund made outside
+    for the answer to an inquiry that it holds open.
+    """
+    what, number, _ = turn
+    gone = sum(one["gone"] for one in known.claims if one["kind"] == "refund")
+    if what == "paid_late":
+        return gone + known.claims[number]["amount"] > naive.LOCAL
+    return what == "outside" and known.has_answered()
+
+
 def play(tree: Tree, registry: Registry, taken: list[Turn]) -> None:
     """After each turn the books are right, and are what the naive model says."""
     known, made = Naive(), Played(tree, registry)
     for turn in taken:
+        if is_beyond_the_sandbox(known, turn):
+            return
         known.take(turn)
         made.take(turn)
         made.check_books()

@@ -104,10 +104,10 @@ class Naive:
             yield "chargeback", -1, any_part
         if inquiries and not cases:
             yield "escalated", inquiries[0], 0
-        if not inquiries and not self._has_answered():
+        if not inquiries and not self.has_answered():
             yield "inquiry", -1, any_part
 
-    def _has_answered(self) -> bool:
+    def has_answered(self) -> bool:
         """Whether a refund answers an inquiry and has not been paid: the network holds it open.
 
         One that a chargeback superseded never will be.
