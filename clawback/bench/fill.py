@@ -15,6 +15,7 @@ import msgspec
 
 from clawback import clock, tables
 from clawback.bench import preload
+from clawback.bench.load import AMOUNT_MINOR
 from clawback.bench.preload import LOCAL, Merchant
 from clawback.claims.fold import RecordOutcome, Report, StartAttempt
 from clawback.claims.model import OpenRefund
@@ -44,7 +45,6 @@ FIRST: Final = 60_000_000
 
 ACTOR: Final = "key:key_000000000000"
 REFUNDED: Final = Amount(10, 0)
-REFUNDED_MINOR: Final = 1_000
 
 _ACCOUNTS: Final = (
     *(AccountName(USD, name) for name in accounts.NORMAL_SIDE),
@@ -158,7 +158,7 @@ def _life(merchant: Merchant, at: datetime) -> tuple[Command, ...]:
                 status="settled",
                 provider_reference=f"rf_{MODEL:012d}",
                 rail_reference=f"{MODEL:018d}",
-                amount_minor=REFUNDED_MINOR,
+                amount_minor=AMOUNT_MINOR,
                 currency=LOCAL,
                 at=at,
             ),
@@ -194,9 +194,7 @@ class _Copies:
         }
         for table, records in plain.items():
             models = [_model(record) for record in records]
-            rows = [
-                _renamed(model, str(number)) for number in numbers for model in models
-            ]  # fmt: skip
+            rows = [_renamed(model, str(number)) for number in numbers for model in models]
             await self._copy(connection, table, type(records[0]), rows)
         entries: list[Row] = []
         postings: list[Row] = []

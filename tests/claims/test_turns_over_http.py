@@ -82,13 +82,15 @@ class Played(Scene):
 def is_beyond_the_sandbox(known: Naive, turn: Turn) -> bool:
     """Whether the naive model, which has no provider, knows less than the sandbox.
 
-    Refunds never give back more than was paid there, and its network takes a refund made outside
-    for the answer to an inquiry that it holds open.
+    Refunds never give back more than was paid there, and its network takes any refund that is
+    enough for the answer to an inquiry that it holds open.
     """
     what, number, _ = turn
     gone = sum(one["gone"] for one in known.claims if one["kind"] == "refund")
     if what == "paid_late":
         return gone + known.claims[number]["amount"] > naive.LOCAL
+    if what == "send":
+        return bool(known.of("inquiry", "pending", "approved"))
     return what == "outside" and known.has_answered()
 
 
