@@ -66,7 +66,7 @@ async def measure(
 
     Some of them are there from the start, so that the same kind of claim is read both times.
     """
-    early = min(claims // 10, EARLY * len(merchants))
+    early = max(1, min(claims // 10, EARLY * len(merchants)))
     await fill.fill(dsn, merchants, early)
     before = await _state(rounds, port, merchants[0], seconds)
     begin = clock.monotonic()
