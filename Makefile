@@ -33,8 +33,8 @@ serve: $(RUNTIME) ## Serve the API on the PostgreSQL of DATABASE_URL
 	@$(BIN)/clawback serve $(ARGS)
 
 .PHONY: test
-test: $(DEV) ## Run all tests, with a hundredth of the counts
-	@$(BIN)/python -m pytest -n 3 --dist loadscope $(ARGS)
+test: $(DEV) ## Run the tests, with a hundredth of the counts; the tidy tests are of `make check`
+	@$(BIN)/python -m pytest -n 3 --dist loadscope --ignore tests/tidy $(ARGS)
 
 .PHONY: test-long
 test-long: $(DEV) ## Run all tests with their full counts (an hour or more)

@@ -229,6 +229,7 @@ def test_the_database_itself_refuses_one_principal(scene: Scene, tree: Tree) -> 
         rows.execute(write, claim, "user:ben", None)  # the control: another one is taken
 
 
+@pytest.mark.long
 def test_the_command_line_of_reviews(scene: Scene, tree: Tree) -> None:
     """It lists what waits, takes a name and a reason, and says what is still to be done."""
     claim = scene.brought("user_dispute", "approved")

@@ -33,8 +33,8 @@ from tests.support.shops import Shop, other_shop
 from tests.support.trees import Tree
 from tests.support.wire import API, Line
 
-RIGHT: Final = count(100, 25_000)
-WRONG: Final = count(100, 25_000)
+RIGHT: Final = count(50, 25_000)
+WRONG: Final = count(50, 25_000)
 EACH: Final = 8
 """Every call is tried at least so often."""
 BATCH: Final = 20
