@@ -181,6 +181,9 @@ class _Copies:
         self._sums: Counter[tuple[str, str]] = Counter()
         for leg in changes.postings:
             self._sums[leg.currency, leg.account] += leg.amount
+        self._by_height: dict[int, list[Posting]] = {}
+        for leg in changes.postings:
+            self._by_height.setdefault(leg.height, []).append(leg)
         self._hash = before.hash
 
     async def write(self, connection: "Connection", numbers: range) -> None:
@@ -235,9 +238,6 @@ class _Copies:
         )
 
     def _add_entries(self, entries: list[Row], postings: list[Row], step: int, number: str) -> None:
-        legs: dict[int, list[Posting]] = {}
-        for leg in self._changes.postings:
-            legs.setdefault(leg.height, []).append(leg)
         lift = step * len(self._changes.entries)
         for entry in self._changes.entries:
             height = entry.height + lift
@@ -253,7 +253,7 @@ class _Copies:
                 effective_at=entry.effective_at,
             )
             shown = []
-            for leg in legs[entry.height]:
+            for leg in self._by_height[entry.height]:
                 place = (leg.currency, leg.account)
                 seq = leg.seq + step * self._legs[place]
                 balance = leg.balance_after + step * self._sums[place]

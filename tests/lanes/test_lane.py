@@ -168,6 +168,7 @@ async def test_a_poisonous_command_fails_alone(
     assert [isinstance(one, InternalError) for one in outcomes] == [
         position == place for position in range(5)
     ]
+    assert lane.failures >= 2, "the batch, and the parts that it was split into, are counted"
     await proved(module_database)
     found = await books.look(
         module_database, "SELECT count(*) FROM claims WHERE book_id = $1", book.book_id
