@@ -10,6 +10,7 @@ import random
 import re
 import secrets
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import product
 from typing import Final, NewType
 
@@ -23,12 +24,20 @@ KeyId = NewType("KeyId", str)
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PAIRS: Final = tuple("".join(pair) for pair in product(_DIGITS, repeat=2))
 _PAIR_COUNT: Final = len(_PAIRS)
+_KEPT: Final = 256
 _TAILS: Final = _PAIR_COUNT * _PAIR_COUNT
 _FORM: Final = re.compile(r"(TXN|CLM|SHP)-[0-9A-Z]{8}-[0-9A-Z]{4}", re.ASCII)
 
 
 def base36(number: int, width: int) -> str:
-    """A number in upper-case base 36, padded to `width`. Bug: it does not fit."""
+    """A number in upper-case base 36, padded to `width`, at least two. Bug: it does not fit."""
+    high, low = divmod(number, _PAIR_COUNT)
+    return _leading(high, width - 2) + _PAIRS[low]
+
+
+@lru_cache(_KEPT)
+def _leading(number: int, width: int) -> str:
+    """All but the last two characters, which names made one after the other share."""
     assert number >= 0, number
     text = ""
     while number:

@@ -7,6 +7,7 @@ The one rounding of the system, half to even, is `rounded_ratio`.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -17,6 +18,8 @@ MAX_TEXT: Final = 32
 MAX_DIGITS: Final = 15
 MAX_EXPONENT: Final = 15
 MAX_MAJOR: Final = 1_000_000_000_000
+_KEPT: Final = 1_024
+"""A command's figures are written several times: in its answer, its event and its fingerprint."""
 
 _NUMBER: Final = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?", re.ASCII)
 
@@ -133,17 +136,15 @@ def decode_amount(kind: type, value: object) -> Amount:
     Raises: AmountError with the first rule that is broken, in the contract's order.
     """
     assert kind is Amount, kind
-    if type(value) is int:
-        amount = read_amount(str(value)) if abs(value) < 10**MAX_TEXT else _too_long()
+    if type(value) is int and abs(value) < 10**MAX_DIGITS:
+        amount = Amount(value, 0)
+    elif type(value) is int:
+        raise AmountError("digits")
     elif type(value) is NumberText:
         amount = read_amount(value.text)
     else:
         raise AmountError("not_a_number")
     return amount
-
-
-def _too_long() -> Amount:
-    raise AmountError("digits")
 
 
 def positive(amount: Amount, *, maximum: int = MAX_MAJOR, inclusive: bool = False) -> Amount:
@@ -189,6 +190,7 @@ def major_text(minor: int, exponent: int) -> str:
     return f"{sign}{whole}.{part:0{exponent}d}".rstrip("0")
 
 
+@lru_cache(_KEPT)
 def major(minor: int, exponent: int) -> msgspec.Raw:
     """`major_text` as a JSON number for an answer."""
     return msgspec.Raw(major_text(minor, exponent).encode())
@@ -196,7 +198,7 @@ def major(minor: int, exponent: int) -> msgspec.Raw:
 
 def usd(amount_e4: int) -> msgspec.Raw:
     """A USD figure of the books (1/10,000) as a JSON number in major units."""
-    return msgspec.Raw(major_text(amount_e4, USD_E4).encode())
+    return major(amount_e4, USD_E4)
 
 
 def rounded_ratio(numerator: int, denominator: int) -> int:

@@ -239,6 +239,8 @@ class World:
                     payment_id=payment_id,
                     status="completed",
                     actor="provider:sandbox",
+                    amount_minor=local_minor,
+                    currency=currency,
                     window_days=window_days,
                 )
             )

@@ -268,7 +268,7 @@ class _Copies:
     def _event(self, event: Event, step: int, number: str) -> Row:
         place = event.number + step * len(self._changes.events)
         name = event_id(event.created_at, place, event.book_id)
-        body = event.body.replace(event.event_id, name).replace(str(MODEL), number)
+        body = bytes(event.body).decode().replace(event.event_id, name).replace(str(MODEL), number)
         object_id = event.object_id.replace(str(MODEL), number)
         return msgspec.structs.astuple(
             msgspec.structs.replace(

@@ -195,6 +195,8 @@ def commands(number: int, merchant: Merchant) -> tuple[CreatePayment, RecordChar
             payment_id=name,
             status="completed",
             actor=f"provider:{method.provider}",
+            amount_minor=AMOUNT_MINOR,
+            currency=LOCAL,
             provider_reference=f"ch_{number:012d}",
             rail_reference=f"{number:018d}",
             window_days=180,

@@ -35,6 +35,7 @@ from clawback.lanes.records import Attempt, Claim, Fact, Payment
 from clawback.lanes.state import Draft
 from clawback.ledger import accounts as a
 from clawback.ledger import entries
+from clawback.payments.model import DIFFERS
 from clawback.providers import port
 
 replace = msgspec.structs.replace
@@ -402,8 +403,7 @@ def _advanced(
         rail_reference=report.rail_reference or claim.rail_reference,
     )
     if report.status in {"accepted", "settled"} and _differs(claim, report):
-        reason = "amount or currency differs from what was asked"
-        return put_in_review(draft, told, reason, actor), ()
+        return put_in_review(draft, told, DIFFERS, actor), ()
     match report.status:
         case "settled":
             return release(draft, told, "refunded", actor, report.reason), ()
@@ -454,8 +454,7 @@ def _paid_after_all(
     if is_known and not _is_after(report.at, back_at):
         return claim, ()
     if _differs(claim, report):
-        reason = "amount or currency differs from what was asked"
-        return put_in_review(draft, claim, reason, actor), ()
+        return put_in_review(draft, claim, DIFFERS, actor), ()
     payment = draft.known_payment(claim.payment_id)
     if payment.open_dispute_id is not None:
         replace_inquiries(draft, payment, claim.amount_minor, claim.claim_id, actor)
@@ -482,8 +481,7 @@ def _returned(
     if _is_after(latest(draft, claim, LEFT), report.at):
         return claim, ()
     if _differs(claim, report):
-        reason = "amount or currency differs from what was asked"
-        return put_in_review(draft, claim, reason, actor), ()
+        return put_in_review(draft, claim, DIFFERS, actor), ()
     if claim.status == FAILED:
         claim = reopen_paid(draft, claim, actor)
     if claim.status == APPROVED:

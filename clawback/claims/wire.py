@@ -125,7 +125,6 @@ class ClaimWire(ClaimRow, frozen=True, kw_only=True, rename="camel"):
     entries: list[EntryLink]
 
 
-_ZERO: Final = msgspec.Raw(b"0")
 _NOT_REQUIRED: Final = Approval(required=False, by=None, at=None)
 
 
@@ -147,13 +146,13 @@ def row_fields(claim: Claim, mode: str, link: str | None = None) -> ClaimRow:
         amount=major(claim.amount_minor, places),
         currency=claim.currency,
         amount_usd=usd(claim.amount_usd_e4),
-        amount_released=_shown(claim.released_minor, places),
-        amount_released_usd=_shown(claim.released_usd_e4, 4),
-        excess_amount=_shown(claim.excess_minor, places),
-        excess_usd=_shown(claim.excess_usd_e4, 4),
-        frozen_usd=_shown(claim.frozen_usd_e4, 4),
-        missing_usd=_shown(claim.missing_usd_e4, 4),
-        in_transit_usd=_shown(claim.payable_usd_e4, 4),
+        amount_released=major(claim.released_minor, places),
+        amount_released_usd=usd(claim.released_usd_e4),
+        excess_amount=major(claim.excess_minor, places),
+        excess_usd=usd(claim.excess_usd_e4),
+        frozen_usd=usd(claim.frozen_usd_e4),
+        missing_usd=usd(claim.missing_usd_e4),
+        in_transit_usd=usd(claim.payable_usd_e4),
         reason=claim.reason,
         reason_code=claim.reason_code,
         status=claim.status,
@@ -181,10 +180,6 @@ def row_fields(claim: Claim, mode: str, link: str | None = None) -> ClaimRow:
         shop_id=claim.shop_id,
         mode=mode,
     )
-
-
-def _shown(minor: int, places: int) -> msgspec.Raw:
-    return _ZERO if minor == 0 else major(minor, places)
 
 
 def _shown_details(details: dict[str, str]) -> dict[str, str]:

@@ -1075,7 +1075,8 @@ ALTER TABLE ONLY public.evidence
     ADD CONSTRAINT evidence_pkey PRIMARY KEY (shard, claim_id, evidence_id);
 
 ALTER TABLE ONLY public.facts
-    ADD CONSTRAINT facts_event_key UNIQUE (shard, provider, provider_account, event_key);
+    ADD CONSTRAINT facts_event_key UNIQUE NULLS NOT DISTINCT (shard, provider, provider_account,
+        event_key, object_id);
 
 ALTER TABLE ONLY public.facts
     ADD CONSTRAINT facts_pkey PRIMARY KEY (shard, fact_id);

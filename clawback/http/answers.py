@@ -153,14 +153,20 @@ class Request:
     """The server's base class tells it that the client has gone; nobody waits for that."""
 
     def __init__(
-        self, method: str, raw_path: bytes, query: bytes, fields: Fields, connection: Connection
+        self,
+        method: str,
+        raw_path: bytes,
+        query: bytes,
+        fields: Fields,
+        headers: dict[bytes, bytes],
+        connection: Connection,
     ) -> None:
-        """A request whose headers are whole."""
+        """A request whose headers are whole; `headers`: its fields by name."""
         self.method = method
         self.raw_path = raw_path
         self.query = query
         self.fields = fields
-        self.headers = dict(fields)
+        self.headers = headers
         self.doubled = len(self.headers) != len(fields) and _has_doubled(fields)
         self.connection = connection
         self.received = bytearray()
@@ -251,7 +257,7 @@ def render_start(request: Request, outcome: Streamed, usual: Fields) -> bytes:
 def _head(request: Request, status: int, more: list[str], usual: Fields) -> bytes:
     lines = [
         _STATUS_LINES[status],
-        *(f"{name.decode()}: {value.decode()}" for name, value in usual),
+        *[f"{name.decode()}: {value.decode()}" for name, value in usual],
         f"request-id: {request.id}",
         f"clawback-version: {request.version}",
         *_FIXED,

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from clawback.money import Amount, AmountError, Loose, NumberText, major_text, read_amount
+from clawback.money import Amount, AmountError, Loose, NumberText, major, read_amount
 from clawback.route import FileBody, IdempotencyKey, Route
 
 MAX_LENGTH: Final = 255
@@ -22,7 +22,7 @@ def _canonical(value: object) -> object:
         return value.value
     if not isinstance(value, NumberText):
         assert isinstance(value, Amount), value
-        return msgspec.Raw(major_text(value.units, value.scale).encode())
+        return major(value.units, value.scale)
     try:
         return read_amount(value.text)
     except AmountError:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, cast
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 import uvicorn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -73,7 +73,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._owed = 0
         self._answers = 0
         self._refused: Refused | None = None
-        self._discarded = 0
+        self._discarded = self._chunk = self._came = 0
         self._stuck: tuple[float, int] | None = None
         self._unsent: tuple[Request, Answer | Refused] | None = None
         self._idle_at = self._heard_at = self._began_at = clock.monotonic()
@@ -122,9 +122,11 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self._heard_at = clock.monotonic()
         self._has_begun = False
+        self._chunk = len(data)
+        self._came += self._chunk
         super().data_received(data)
         if self._stage == HEAD and not self._has_begun:
-            self._unfinished += len(data)
+            self._unfinished += self._chunk
             if self._unfinished > self.limits.max_header_bytes + self.limits.max_url_bytes:
                 self._refuse(self._too_large() or self._headers_too_large())
 
@@ -138,22 +140,18 @@ class LimitedProtocol(HttpToolsProtocol):
         self._stage = HEAD
         self._has_begun = True
         self._began_at = self._heard_at
-        self._unfinished = self._header_bytes = 0
+        self._came, self._unfinished = self._chunk, 0
 
     def on_url(self, url: bytes) -> None:
         """Keep the address; far beyond the limit the connection is refused."""
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count the header fields; what is beyond the limit is not kept. Trailers are refused."""
-        if self._refused is not None:
-            return
-        if self._stage != HEAD:
-            self._refuse(faults.InvalidHeader())
-            return
-        self._header_bytes += len(name) + len(value) + 4
-        if len(self.headers) <= self.limits.max_headers:
+        """Keep the field; trailers are refused."""
+        if self._stage == HEAD:
             self.headers.append((name.lower(), value))
+        else:
+            self._refuse(faults.InvalidHeader())
 
     def on_headers_complete(self) -> None:
         """The request goes to the application, unless it is too large or is none of ours."""
@@ -170,18 +168,16 @@ class LimitedProtocol(HttpToolsProtocol):
         self.expect_100_continue = fields.get(b"expect", b"").lower() == b"100-continue"
         keep_alive = version != "1.0" and self.parser.should_keep_alive()
         raw_path, _, query = self.url.partition(b"?")
-        path = raw_path.decode("ascii")
-        path = unquote(path) if "%" in path else path
+        path = unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
         method = self.parser.get_method().decode("ascii")
-        if path.startswith("/api/"):
-            request = Request(method, raw_path, query, self.headers, self)
+        if path.startswith(b"/api/"):
+            request = Request(method, raw_path, query, self.headers, fields, self)
             request.keep_alive, request.is_old = keep_alive, version == "1.0"
             self.api.look(request)
             self.cycle = cast("Any", request)
         else:
-            self.cycle = open_exchange(
-                self, (version, method, path, raw_path, query), keep_alive=keep_alive
-            )
+            target = (version, method, path.decode(errors="replace"), raw_path, query)
+            self.cycle = open_exchange(self, target, keep_alive=keep_alive)
             self.cycle.on_piece = self.on_piece
         if self._owed == 1:
             self._start_asgi_task(self.cycle, self.app)
@@ -194,7 +190,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _too_large(self) -> Refused | None:
         limits = self.limits
-        if len(self.headers) > limits.max_headers or self._header_bytes > limits.max_header_bytes:
+        if len(self.headers) > limits.max_headers or (
+            self._came > limits.max_header_bytes  # with whatever else came with them
+            and sum(len(name) + len(value) + 4 for name, value in self.headers)
+            > limits.max_header_bytes
+        ):
             return self._headers_too_large()
         if len(self.url) > limits.max_url_bytes:
             return faults.UriTooLong(limit=limits.max_url_bytes)

@@ -11,13 +11,16 @@ from typing import Final
 from clawback import clock
 from clawback.ids import BookId, base36
 
+_LEAST: Final = 4
+_LEAST_ENDS: Final = 36**_LEAST
 _KEPT: Final = 64
 """Times whose text is kept: all events of a batch share theirs."""
 
 
 def entry_id(height: int, book_id: BookId) -> str:
     """The name of a book's entry: its height, in four characters or more."""
-    return f"ent_{base36(height, max(4, _width(height))).lower()}{book_id[3:]}"
+    width = _LEAST if height < _LEAST_ENDS else _width(height)
+    return f"ent_{base36(height, width).lower()}{book_id[3:]}"
 
 
 def event_id(at: datetime, number: int, book_id: BookId) -> str:

@@ -292,7 +292,8 @@ class Event(Record, frozen=True, kw_only=True):
     actor: str | None
     note: str | None
     created_at: datetime
-    body: str
+    body: msgspec.Raw
+    """JSON as it is sent, which PostgreSQL cuts out of the row's own JSON, byte for byte."""
 
 
 class KeyRow(Record, frozen=True, kw_only=True):
@@ -335,7 +336,7 @@ class Attempt(Record, frozen=True, kw_only=True):
 class Fact(Record, frozen=True, kw_only=True):
     """Something a provider told us; stored first, folded into state in the same or a later batch.
 
-    `event_key` is the provider's own name for it, so that a repeat is seen as one.
+    `event_key` is the provider's own name for it, so that a repeat about an object is seen as one.
     """
 
     fact_id: str

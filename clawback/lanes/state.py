@@ -275,8 +275,7 @@ class Draft:
 
     def has_fact(self, object_id: str, event_key: str) -> bool:
         """Whether the provider has told us this about the object before."""
-        fresh = (*self._state.facts.values(), *self.facts.values())
-        return any(fact.event_key == event_key for fact in (*self.facts_about(object_id), *fresh))
+        return any(fact.event_key == event_key for fact in self.facts_about(object_id))
 
     def spent(self, actor: str, since: datetime) -> int:
         """What the actor claimed back since then, in 1/10,000 USD, whatever became of it."""

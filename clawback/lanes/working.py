@@ -292,5 +292,5 @@ def _event(notice: Notice, state: BookState, render: Mapping[type, RenderObject]
         actor=notice.actor,
         note=notice.note,
         created_at=notice.at,
-        body=_ENCODER.encode(body).decode(),
+        body=msgspec.Raw(_ENCODER.encode(body)),
     )

@@ -107,6 +107,8 @@ def recorded(
         payment_id=payment.payment_id,
         status=found.status,
         actor=actor,
+        amount_minor=found.amount_minor,
+        currency=found.currency,
         is_answer=is_answer,
         provider_reference=found.provider_reference,
         rail_reference=found.rail_reference,

@@ -27,6 +27,10 @@ replace = msgspec.structs.replace
 
 CHARGE_LEASE: Final = timedelta(seconds=10)
 CHARGE_RETRY: Final = timedelta(seconds=5)
+MOST_RETRY: Final = timedelta(hours=1)
+DIFFERS: Final = "amount or currency differs from what was asked"
+"""Why a fact about money is not booked."""
+
 UNPAID: Final = frozenset({"pending", "processing"})
 PERCENT_E4: Final = 1_000_000
 """A fee or reserve of 100 %, in 1/10,000 percent."""
@@ -107,8 +111,9 @@ def _encoded(details: PaymentDetails) -> msgspec.Raw:
 class RecordCharge(Command, frozen=True, kw_only=True):
     """What the provider says of a charge: its answer to our call, a look-up or a notice.
 
-    `status` is pending, processing, completed, failed, expired or unknown. `is_answer` marks the
-    outcome that the first caller waits for; `check_at` is when asking again makes sense.
+    `status` is pending, processing, completed, failed, expired or unknown; a completed one says
+    how much came, in local minor units. `is_answer` marks the outcome that the first caller waits
+    for; `check_at` is when asking again makes sense.
     """
 
     completes_key = True
@@ -116,6 +121,8 @@ class RecordCharge(Command, frozen=True, kw_only=True):
     payment_id: PaymentId
     status: str
     actor: str
+    amount_minor: int | None = None
+    currency: str | None = None
     is_answer: bool = False
     provider_reference: str | None = None
     rail_reference: str | None = None
@@ -192,6 +199,8 @@ def _charged(draft: Draft, payment: Payment, command: RecordCharge, now: datetim
         updated_at=now,
     )
     match command.status:
+        case "completed" if _differs(payment, command):
+            return _doubted(draft, told, command)
         case "completed":
             return _capture(draft, told, command, now)
         case "failed" | "expired":
@@ -200,6 +209,23 @@ def _charged(draft: Draft, payment: Payment, command: RecordCharge, now: datetim
             return draft.put_payment(replace(told, due_at=now + CHARGE_RETRY))
         case _:
             return _open(draft, payment, told, command)
+
+
+def _differs(payment: Payment, command: RecordCharge) -> bool:
+    return (command.amount_minor, command.currency) != (payment.amount_minor, payment.currency)
+
+
+def _doubted(draft: Draft, told: Payment, command: RecordCharge) -> Payment:
+    """Other money came than was asked: nothing is booked, it is told, and the provider asked again.
+
+    At first soon, then ever more seldom; a payment that is over waits for its provider's next word.
+    """
+    if told.status in UNPAID:
+        wait = min(max(draft.now - told.created_at, CHARGE_RETRY), MOST_RETRY)
+        told = replace(told, due_at=draft.now + wait)
+    told = draft.put_payment(replace(told, version=told.version + 1))
+    draft.tell("payment.updated", told, actor=command.actor, from_status=told.status, note=DIFFERS)
+    return told
 
 
 def _open(draft: Draft, before: Payment, told: Payment, command: RecordCharge) -> Payment:

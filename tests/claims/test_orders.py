@@ -134,6 +134,8 @@ def test_what_is_said_before_the_capture_is_known_is_folded_with_it() -> None:
                         payment_id=payment.payment_id,
                         status="completed",
                         actor="provider:sandbox",
+                        amount_minor=payment.amount_minor,
+                        currency=payment.currency,
                         window_days=180,
                     )
                 )

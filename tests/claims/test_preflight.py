@@ -115,6 +115,8 @@ def _charge(world: World, payment: Payment, status: str) -> None:
                 payment_id=payment.payment_id,
                 status=status,
                 actor="provider:sandbox",
+                amount_minor=payment.amount_minor,
+                currency=payment.currency,
                 window_days=None,
             )
         )

@@ -90,7 +90,7 @@ def history() -> list[Command]:
     """Commands that meet on few payments: created, paid late, refunded, too much, withdrawn."""
     wanted = [books.create(), books.create(local_minor=17, usd_e4=100), books.create()]
     commands: list[Command] = [*wanted]
-    commands += [books.capture(one.payment_id) for one in wanted[:2]]
+    commands += [books.capture(one.payment_id, local_minor=one.amount_minor) for one in wanted[:2]]
     opened = [refund(one.payment_id, amount) for one in wanted for amount in ("10", "0.17", None)]
     commands += opened
     for one in opened[:3]:

@@ -18,6 +18,7 @@ SPARE_E4: Final = 100_000_000
 """What else is in the book: 10,000 USD, settled."""
 
 OPEN: Final = ("pending", "sent")
+FORCED: Final = ("chargeback", "med")
 Turn = tuple[str, int, int]
 """What happens, to which claim (its number), over how many minor units."""
 
@@ -39,9 +40,10 @@ class Known(TypedDict):
 class Naive:
     """The payment, its claims, and nothing about how they came to be."""
 
-    def __init__(self) -> None:
-        """A captured payment without claims."""
+    def __init__(self, forced: tuple[str, ...] = FORCED) -> None:
+        """A captured payment without claims; `forced`: the kinds that a network takes it by."""
         self.claims: list[Known] = []
+        self._forced = forced
 
     # The contract's sentences.
 
@@ -77,10 +79,14 @@ class Naive:
 
     def of(self, kind: str, *statuses: str) -> list[int]:
         """The numbers of the claims of a kind that stand like that."""
+        return self.of_any((kind,), *statuses)
+
+    def of_any(self, kinds: tuple[str, ...], *statuses: str) -> list[int]:
+        """The same of several kinds."""
         return [
             number
             for number, one in enumerate(self.claims)
-            if (one["kind"], True) == (kind, one["status"] in statuses)
+            if one["kind"] in kinds and one["status"] in statuses
         ]
 
     # What can happen, and what comes of it.
@@ -93,7 +99,7 @@ class Naive:
         if len(self.claims) >= CLAIMS:
             return
         any_part = draw.choice((1, 10_000, LOCAL // 3, LOCAL - 1, LOCAL))
-        inquiries, cases = self.of("inquiry", *OPEN), self.of("chargeback", *OPEN)
+        inquiries, cases = self.of("inquiry", *OPEN), self.of_any(FORCED, *OPEN)
         asked = [self.claims[number]["amount"] for number in inquiries]
         least = min(max(asked, default=1), self.remaining)
         if self.remaining and not cases:
@@ -101,7 +107,7 @@ class Naive:
         if self.remaining and not cases and not inquiries:
             yield "outside", -1, draw.choice((1, self.remaining))
         if not cases:
-            yield "chargeback", -1, any_part
+            yield draw.choice(self._forced), -1, any_part
         if inquiries and not cases:
             yield "escalated", inquiries[0], 0
         if not inquiries and not self.has_answered():
@@ -118,6 +124,7 @@ class Naive:
     def _refunds(self) -> Iterator[Turn]:
         for number in self.of("refund", "pending"):
             yield "cancel", number, 0
+            yield "reject", number, 0
             yield "send", number, 0
         for number in self.of("refund", "sent"):
             yield "paid", number, 0
@@ -133,15 +140,17 @@ class Naive:
     def _cases(self, draw: random.Random) -> Iterator[Turn]:
         for number in self.of("inquiry", *OPEN):
             yield "inquiry_won", number, 0
-        for number in self.of("chargeback", *OPEN):
+        for number in self.of_any(FORCED, *OPEN):
             amount = self.claims[number]["amount"]
             yield "won", number, 0
             yield "withdrawn", number, 0
             yield "lost", number, draw.choice((amount, max(1, amount // 3)))
-        for number in self.of("chargeback", "released"):
+        for number in self.of_any(FORCED, "pending"):
+            yield "accept", number, 0
+        for number in self.of_any(FORCED, "released"):
             yield "reversed", number, 0
-        if not self.of("chargeback", *OPEN):
-            for number in self.of("chargeback", "rejected", "canceled", "reversed"):
+        if not self.of_any(FORCED, *OPEN):
+            for number in self.of_any(FORCED, "rejected", "canceled", "reversed"):
                 yield "reopened", number, 0
 
     def take(self, turn: Turn) -> None:
@@ -149,7 +158,7 @@ class Naive:
         what, number, amount = turn
         before = self.taken()
         match what:
-            case "refund" | "outside" | "chargeback" | "inquiry":
+            case "refund" | "outside" | "chargeback" | "med" | "inquiry":
                 self._open(what, amount)
             case "escalated":
                 self.claims[number]["status"] = "canceled"
@@ -174,7 +183,7 @@ class Naive:
         replaced = self.of("inquiry", *OPEN) if kind == "refund" else []
         for number in replaced:
             self.claims[number]["status"] = "canceled"
-        if kind == "chargeback":
+        if kind in FORCED:
             self._supersede()
         self.claims.append(
             Known(kind=kind, status="pending", amount=amount, before=self.taken(),
@@ -220,14 +229,14 @@ class Naive:
     def _end(self, number: int, what: str) -> None:
         claim = self.claims[number]
         claim["status"] = {
-            "send": "sent", "cancel": "canceled", "failed": "failed", "failed_late": "reversed",
-            "inquiry_won": "rejected", "won": "rejected", "withdrawn": "canceled",
-            "reversed": "reversed",
+            "send": "sent", "accept": "sent", "cancel": "canceled", "reject": "rejected",
+            "failed": "failed", "failed_late": "reversed", "inquiry_won": "rejected",
+            "won": "rejected", "withdrawn": "canceled", "reversed": "reversed",
         }[what]  # fmt: skip
-        if what == "send":
+        if what in {"send", "accept"}:
             return
         claim["gone"] = claim["excess"] = claim["excess_e4"] = 0
-        if what in {"cancel", "failed"}:
+        if what in {"cancel", "reject", "failed"}:
             for inquiry in claim["replaced"]:
                 self.claims[inquiry]["status"] = "pending"
                 self._fit(inquiry)
@@ -266,6 +275,7 @@ class Naive:
                     found["frozen"] += whole - claim["excess_e4"]
                 case "sent":
                     found["inTransit"] += whole
+                    found["loss"] += claim["excess_e4"]
                 case "released":
                     found["returned"] += self.worth(claim, claim["gone"])
                     found["loss"] += claim["excess_e4"]
@@ -283,9 +293,9 @@ class Naive:
         return ["approved" if one["status"] == "sent" else one["status"] for one in self.claims]
 
 
-def sequence(draw: random.Random) -> list[Turn]:
+def sequence(draw: random.Random, forced: tuple[str, ...] = FORCED) -> list[Turn]:
     """Up to eight legal turns."""
-    naive, turns = Naive(), []
+    naive, turns = Naive(forced), []
     for _ in range(draw.randint(1, TURNS)):
         legal = naive.legal(draw)
         if not legal:

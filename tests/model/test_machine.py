@@ -93,6 +93,8 @@ class Machine(RuleBasedStateMachine):
                     payment_id=payment.payment_id,
                     status=status,
                     actor="provider:sandbox",
+                    amount_minor=payment.amount_minor,
+                    currency=payment.currency,
                     window_days=180,
                 )
             )

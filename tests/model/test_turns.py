@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from clawback.balances import model as balances
 from clawback.claims import disputes, ending, shares
+from clawback.claims.decisions import RejectRefund
 from clawback.claims.ending import CancelRefund
 from clawback.ids import ClaimId
 from clawback.money import major_text
+from tests.claims.acting import OTHER, accept
 from tests.model import naive
 from tests.model.naive import Naive, Turn
 from tests.model_checks import check
@@ -61,7 +63,7 @@ class Play:
                 world.opened(payment, major_text(amount, 2))
             case "outside":
                 world.refunded_outside(payment, amount, name=f"out_{len(self.claims)}")
-            case "chargeback" | "inquiry":
+            case "chargeback" | "med" | "inquiry":
                 case = f"{what}-{len(self.claims)}"
                 world.touched(payment, "opened", what, case=case, amount_minor=amount)
             case "cancel":
@@ -70,6 +72,12 @@ class Play:
             case "send":
                 assert claim is not None
                 world.start(claim)
+            case "reject":
+                assert claim is not None
+                world.accepted(RejectRefund(claim_id=claim.claim_id, reason="no", actor=OTHER))
+            case "accept":
+                assert claim is not None
+                accept(world, claim)
             case "paid" | "failed" | "failed_late" | "paid_late":
                 assert claim is not None
                 if claim.claim_id in self.outside:
@@ -145,17 +153,18 @@ def test_sequences_reach_every_turn_and_every_status() -> None:
         lengths[len(taken)] += 1
         most = max(most, len(known.claims))
     assert set(kinds) == {
-        "refund", "outside", "chargeback", "inquiry", "escalated", "cancel", "send", "paid",
-        "failed", "failed_late", "paid_late", "inquiry_won", "won", "withdrawn", "lost", "reversed",
-        "reopened",
+        "refund", "outside", "chargeback", "med", "inquiry", "escalated", "cancel", "reject",
+        "send", "paid", "failed", "failed_late", "paid_late", "inquiry_won", "accept", "won",
+        "withdrawn", "lost", "reversed", "reopened",
     }  # fmt: skip
     assert (most, max(lengths)) == (naive.CLAIMS, naive.TURNS)
     assert {end for kind, end in ends if kind == "refund"} == {
-        "pending", "sent", "released", "canceled", "failed", "reversed",
+        "pending", "sent", "released", "rejected", "canceled", "failed", "reversed",
     }  # fmt: skip
-    assert {end for kind, end in ends if kind == "chargeback"} == {
-        "pending", "released", "rejected", "canceled", "reversed",
-    }  # fmt: skip
+    for forced in naive.FORCED:
+        assert {end for kind, end in ends if kind == forced} == {
+            "pending", "sent", "released", "rejected", "canceled", "reversed",
+        }  # fmt: skip
 
 
 GIVE_BACK = balances.give_back

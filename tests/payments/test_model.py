@@ -1,9 +1,12 @@
 """Payments decided without a database: captured once, settled when due, revived by late money."""
 
+from datetime import timedelta
+
 import pytest
 
 from clawback.ids import PaymentId
 from clawback.payments.model import (
+    UNPAID,
     ChargeTaken,
     RecordCharge,
     SettleDue,
@@ -15,10 +18,17 @@ from tests.model_checks import check
 from tests.model_world import World
 
 
-def record(payment_id: PaymentId, status: str) -> RecordCharge:
+def record(
+    payment_id: PaymentId, status: str, *, amount_minor: int = 86_118, currency: str = "MXN"
+) -> RecordCharge:
     """What the provider says of a charge."""
     return RecordCharge(
-        payment_id=payment_id, status=status, actor="provider:sandbox", window_days=180
+        payment_id=payment_id,
+        status=status,
+        actor="provider:sandbox",
+        amount_minor=amount_minor,
+        currency=currency,
+        window_days=180,
     )
 
 
@@ -64,6 +74,34 @@ def test_what_is_stronger_wins_whatever_came_first(told: tuple[str, ...], ends: 
     assert len([entry for entry in world.entries if entry.type == "capture"]) == (
         ends == "completed"
     )
+    check(world)
+
+
+@pytest.mark.parametrize("before", ["pending", "processing", "failed", "expired"])
+@pytest.mark.parametrize(("amount_minor", "currency"), [(861, "MXN"), (86_118, "USD")])
+def test_other_money_than_was_asked_is_never_booked(
+    before: str, amount_minor: int, currency: str
+) -> None:
+    """99.99 for 100, USD for MXN: told, asked again ever more seldom, and booked once right."""
+    world = World()
+    name = world.pay(captured=False).payment_id
+    world.accepted(record(name, before))
+    version = world.payment(name).version
+    for hours, wait in ((0, 5), (0.5, 1_800), (9, 3_600)):
+        world.later(hours=hours)
+        world.accepted(record(name, "completed", amount_minor=amount_minor, currency=currency))
+        doubted = world.payment(name)
+        version += 1
+        assert (doubted.status, doubted.version, world.entries) == (before, version, [])
+        assert world.notices[-1].note == "amount or currency differs from what was asked"
+        if before in UNPAID:
+            assert doubted.due_at == world.now + timedelta(seconds=wait)
+        else:
+            assert doubted.due_at is None
+        check(world)
+    world.accepted(record(name, "completed"))
+    assert world.payment(name).status == "completed"
+    assert [entry.type for entry in world.entries] == ["capture"]
     check(world)
 
 

@@ -224,3 +224,30 @@ def test_a_currency_that_differs_posts_nothing(tree: Tree, shop: Shop) -> None:
     assert shop.claims_of(payment) == []
     balance = shop.get("/me/balance")["balance"]
     assert balance["frozen"] == 0
+
+
+def test_one_event_about_two_payments_is_folded_for_each(tree: Tree, shop: Shop) -> None:
+    """A provider that names two facts alike: neither is lost, a repeat of either is one."""
+    network = Network(tree)
+    payments = [shop.take_payment(method="sbx_card") for _ in range(2)]
+    charges = [network.charge_of(payment)["reference"] for payment in payments]
+    for charge in (*charges, *charges):
+        told = dispute(charge, id=f"shared-{charges[0]}", case=f"case-{charge}")
+        assert send(tree, f"shared-{charges[0]}", told).status == 200
+    for payment in payments:
+        (claim,) = shop.claims_of(payment)
+        assert (claim["kind"], claim["amount"], claim["status"]) == ("chargeback", 10, "pending")
+
+
+def test_other_money_than_was_asked_is_not_booked(shop: Shop, tree: Tree) -> None:
+    """The provider's first word about a charge has a wrong amount; it is asked again."""
+    shop.post("/sandbox/faults", {"operation": "charge", "sequence": ["wrong_amount"]})
+    payment = shop.take_payment(method="sbx_card", action="")
+    assert shop.get(f"/payments/{payment}")["status"] == "pending"
+    assert shop.get("/ledger/entries")["data"] == []
+
+    def captured() -> bool:
+        return bool(shop.get(f"/payments/{payment}")["status"] == "completed")
+
+    tree.until("it is asked again", captured, 30)
+    assert [one["type"] for one in shop.get("/ledger/entries")["data"]] == ["capture"]

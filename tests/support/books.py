@@ -167,9 +167,18 @@ def create(usd_e4: int = 500_000, local_minor: int = CAPTURED) -> CreatePayment:
     )
 
 
-def capture(payment_id: PaymentId, status: str = "completed") -> RecordCharge:
+def capture(
+    payment_id: PaymentId, status: str = "completed", local_minor: int = CAPTURED
+) -> RecordCharge:
     """The provider says that it was paid."""
-    return RecordCharge(payment_id=payment_id, status=status, actor=PROVIDER, window_days=180)
+    return RecordCharge(
+        payment_id=payment_id,
+        status=status,
+        actor=PROVIDER,
+        amount_minor=local_minor,
+        currency="MXN",
+        window_days=180,
+    )
 
 
 def refund(payment_id: PaymentId, amount: str | None, claim_id: str | None = None) -> OpenRefund:
@@ -224,7 +233,7 @@ def shown(made: object) -> Answer:
 async def take_payment(lanes: Lanes, book: BookRef, local_minor: int = CAPTURED) -> PaymentId:
     """A captured payment of 50 USD."""
     wanted = create(local_minor=local_minor)
-    for command in (wanted, capture(wanted.payment_id)):
+    for command in (wanted, capture(wanted.payment_id, local_minor=local_minor)):
         done = await lanes.submit(book, command, None)
         assert not isinstance(done, Refused), done
     return wanted.payment_id

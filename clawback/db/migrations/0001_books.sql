@@ -537,7 +537,8 @@ CREATE TABLE facts (
     applied_at timestamptz,
     notice text,
     CONSTRAINT facts_pkey PRIMARY KEY (shard, fact_id),
-    CONSTRAINT facts_event_key UNIQUE (shard, provider, provider_account, event_key),
+    CONSTRAINT facts_event_key UNIQUE NULLS NOT DISTINCT
+        (shard, provider, provider_account, event_key, object_id),
     CONSTRAINT facts_source CHECK (source IN ('call', 'lookup', 'notice', 'review')),
     CONSTRAINT facts_matched CHECK (applied_at IS NULL OR book_id IS NOT NULL),
     CONSTRAINT facts_notice_length CHECK (octet_length(notice) <= 8192)
