@@ -42,7 +42,9 @@ async def waiting_refunds(dsn: str, lane: Lane, book: BookRef, many: int) -> lis
     wanted = [books.create(100, 17) for _ in range(many)]
     await serve(lane, book, wanted)
     await books.look(dsn, "UPDATE payments SET percent_fee_usd_e4 = amount_usd_e4")
-    await serve(lane, book, [books.capture(one.payment_id) for one in wanted])
+    await serve(
+        lane, book, [books.capture(one.payment_id, local_minor=one.amount_minor) for one in wanted]
+    )
     asked = [refund(one.payment_id, None) for one in wanted]
     await serve(lane, book, asked)
     return [one.claim_id for one in asked]
@@ -52,7 +54,9 @@ async def sources(lane: Lane, book: BookRef, many: int, usd_e4: int) -> list[Set
     """Captured payments that are due to settle."""
     wanted = [books.create(usd_e4, 17) for _ in range(many)]
     await serve(lane, book, wanted)
-    await serve(lane, book, [books.capture(one.payment_id) for one in wanted])
+    await serve(
+        lane, book, [books.capture(one.payment_id, local_minor=one.amount_minor) for one in wanted]
+    )
     return [SettleDue(payment_id=one.payment_id) for one in wanted]
 
 
@@ -82,7 +86,7 @@ async def test_no_newer_claim_overtakes_those_that_were_not_loaded(
             database, "UPDATE payments SET percent_fee_usd_e4 = 100 WHERE payment_id = $1",
             newest.payment_id,
         )  # fmt: skip
-        await serve(lane, book, [books.capture(newest.payment_id)])
+        await serve(lane, book, [books.capture(newest.payment_id, local_minor=newest.amount_minor)])
         late = refund(newest.payment_id, None)
         first, *others = await sources(lane, book, settling, 23_000 // settling)
         await serve(lane, book, [first, late, *others])
