@@ -50,7 +50,8 @@ class BodyDecoder(Generic[T]):
 
         Bug: the struct takes unknown fields, of which nobody would see that they are doubled.
         """
-        assert kind.__struct_config__.forbid_unknown_fields, kind  # type: ignore[attr-defined]  # a struct type
+        config: msgspec.structs.StructConfig = vars(kind)["__struct_config__"]
+        assert config.forbid_unknown_fields, kind
         self._kind = kind
         self._decoder = msgspec.json.Decoder(kind, float_hook=read_number, dec_hook=decode_loose)
         self._fields = msgspec.structs.fields(kind)  # type: ignore[arg-type]  # a struct type
