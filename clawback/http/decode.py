@@ -50,8 +50,8 @@ class BodyDecoder(Generic[T]):
 
         Bug: the struct takes unknown fields, of which nobody would see that they are doubled.
         """
-        config: msgspec.structs.StructConfig = vars(kind)["__struct_config__"]
-        assert config.forbid_unknown_fields, kind
+        struct = kind.__struct_config__  # type: ignore[attr-defined]  # a body is a struct
+        assert struct.forbid_unknown_fields, kind
         self._kind = kind
         self._decoder = msgspec.json.Decoder(kind, float_hook=read_number, dec_hook=decode_loose)
         self._fields = msgspec.structs.fields(kind)  # type: ignore[arg-type]  # a struct type
