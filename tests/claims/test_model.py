@@ -25,6 +25,16 @@ def test_the_refund_page_in_numbers() -> None:
     check(world)
 
 
+def test_parts_are_worth_what_the_whole_is() -> None:
+    """Each third alone would be 16.6667 USD; the three are 50 USD, whatever each is rounded to."""
+    world = World()
+    payment = world.pay()
+    parts = [world.opened(payment, "287.06").amount_usd_e4 for _ in range(3)]
+    assert parts == [166_667, 166_666, 166_667]
+    assert world.payment(payment.payment_id).claimed_usd_e4 == 500_000
+    check(world)
+
+
 @pytest.mark.parametrize(
     ("rail", "captured", "earlier", "amount", "expected", "code"),
     [
