@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, Final, NamedTuple
 
+from tests.support.counts import count
 from tests.support.shops import Shop, ask_provider, other_shop
 from tests.support.trees import Tree
 from tests.support.wire import API, Line, bearer
@@ -22,6 +23,8 @@ PER_PAYMENT: Final = 20
 """Refunds of 0.01, 0.02 … 0.20 on each payment: what the provider holds for one is never short."""
 
 CALLERS: Final = 6
+PATIENCE: Final = count(120, 900)
+"""Seconds in which all that a clock made due must be done."""
 WRONG_AT: Final = ("timeout_after_effect", "wrong_amount")
 """How a wrong amount is told: by the look-up after a lost answer, or by the answer itself."""
 
@@ -179,7 +182,7 @@ class Market:
 
 def _advance(shop: Shop, seconds: int) -> None:
     told = shop.post("/sandbox/clock", {"advanceSeconds": seconds}, 200)
-    end = time.monotonic() + 900
+    end = time.monotonic() + PATIENCE
     while told["status"] != "ready":
         assert time.monotonic() < end, told
         time.sleep(0.2)
