@@ -2,6 +2,14 @@
 -- REPEATABLE READ snapshot, so that live traffic is never seen half way. Those with a shard and a
 -- book look at that book only, or with nulls at all of them.
 
+-- name: export_snapshot :one ()
+-- What others see who join this snapshot, while its transaction is open.
+SELECT pg_export_snapshot() AS name;
+
+-- name: join_snapshot :exec ()
+-- The first statement of its transaction; the name takes the place of the word in quotes.
+SET TRANSACTION SNAPSHOT 'NAME';
+
 -- name: entries_balance :many (shard, book_id)
 -- Every entry sums to zero in each of its currencies, has two postings or more, and no posting
 -- stands without its entry.
