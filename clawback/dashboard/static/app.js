@@ -110,9 +110,14 @@
   listen();
 
   let focused = null;
+  let unfolded = [];
   document.addEventListener("htmx:beforeSwap", (event) => {
+    unfolded = [...event.detail.target.querySelectorAll("details[open][id]")].map((one) => one.id);
     const link = document.activeElement;
     focused = link && event.detail.target.contains(link) ? link.getAttribute("href") : null;
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const id of unfolded) { const one = document.getElementById(id); if (one) one.open = true; }
   });
   document.addEventListener("htmx:afterSettle", (event) => {
     if (focused) {
@@ -146,9 +151,11 @@
     if (!place) return;
     place.dataset.drawn = "soon";
     await charts(place);
+    for (const one of Object.values(Chart.instances)) if (!one.canvas.isConnected) one.destroy();
+    if (!place.isConnected) return;
     const told = JSON.parse(place.dataset.series);
     const usual = {
-      animation: false, maintainAspectRatio: false, interaction: { mode: "index", intersect: false },
+      locale: place.dataset.locale, animation: false, maintainAspectRatio: false, interaction: { mode: "index", intersect: false },
       scales: { x: { ticks: { maxTicksLimit: 6, color: colour("--pico-muted-color") }, grid: { display: false } },
         y: { beginAtZero: true, ticks: { color: colour("--pico-muted-color") }, grid: { color: colour("--line") } } },
       plugins: { legend: { display: false } },
