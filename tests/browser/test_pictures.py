@@ -11,7 +11,17 @@ import asyncpg
 import pytest
 from playwright.sync_api import Browser, Page, StorageState, expect
 
-from tests.browser.windows import AXE, PATIENCE, SMALL, aside, barriers, fits, opened, signed_in
+from tests.browser.windows import (
+    AXE,
+    PATIENCE,
+    SMALL,
+    WIDE,
+    aside,
+    barriers,
+    fits,
+    opened,
+    signed_in,
+)
 from tests.dashboard.visitor import Staff
 from tests.support.shops import Shop, other_shop
 from tests.support.trees import Tree
@@ -85,15 +95,15 @@ def painted(page: Page, selector: str) -> list[str]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("colours", ["light", "dark"])
-@pytest.mark.parametrize("size", [None, SMALL], ids=["wide", "small"])
+@pytest.mark.parametrize("size", [WIDE, SMALL], ids=["wide", "small"])
 def test_pictures_are_seen_by_everybody(
     browser: Browser, state: StorageState, base: str, payment: str, pictures: Path,
-    colours: str, size: dict[str, int] | None,
+    colours: str, size: dict[str, int],
 ) -> None:  # fmt: skip
-    given = {} if size is None else {"size": size}
-    name = f"{colours}-{'wide' if size is None else 'small'}"
-    with opened(browser, state, **given, color_scheme=colours) as page:
+    name = f"{colours}-{size['width']}"
+    with opened(browser, state, size, color_scheme=colours) as page:
         page.goto(f"{base}/days")
         page.wait_for_selector("[data-drawn=yes]")
         expect(page.locator("#days .buckets")).to_contain_text("Refund rate")
@@ -117,6 +127,7 @@ def test_pictures_are_seen_by_everybody(
         page.screenshot(path=str(pictures / f"payment-{name}.png"), full_page=True)
 
 
+@pytest.mark.long
 def test_pictures_have_no_barriers(
     browser: Browser, state: StorageState, base: str, payment: str
 ) -> None:

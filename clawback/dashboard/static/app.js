@@ -160,12 +160,12 @@
         y: { beginAtZero: true, ticks: { color: colour("--pico-muted-color") }, grid: { color: colour("--line") } } },
       plugins: { legend: { display: false } },
     };
-    const line = (label, data, shade, dash = []) => ({ label, data, borderColor: shade, backgroundColor: shade, borderWidth: 2, pointRadius: 0, tension: 0.2, borderDash: dash });
+    const line = (label, data, shade, dash = []) => ({ label, data, borderColor: shade, backgroundColor: shade, borderWidth: 2, pointRadius: 0, tension: 0.2, borderDash: dash, order: -dash.length });
     new Chart($("[data-chart=volume]", place), { type: "bar", data: { labels: told.labels,
       datasets: [{ label: place.dataset.usd, data: told.volume, backgroundColor: colour("--accent"), borderRadius: 3 }] }, options: usual });
     new Chart($("[data-chart=rates]", place), { type: "line", data: { labels: told.labels,
       datasets: [line(place.dataset.refunded, told.refunded, colour("--accent")), line(place.dataset.disputed, told.disputed, colour("--bad"), [5, 3])] },
-      options: { ...usual, plugins: { legend: { display: true, labels: { color: colour("--pico-muted-color"), boxWidth: 12 } } } } });
+      options: { ...usual, plugins: { legend: { display: true, labels: { color: colour("--pico-muted-color"), usePointStyle: true, pointStyle: "line" } } } } });
     place.dataset.drawn = "yes";
   };
   draw();
