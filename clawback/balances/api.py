@@ -15,6 +15,7 @@ from clawback.balances.wire import EntryWire, show_entry
 from clawback.currencies import book_exponent
 from clawback.db import queries
 from clawback.errors import Refused
+from clawback.ids import is_well_formed
 from clawback.ledger import accounts as a
 from clawback.lists import ListQuery, Pagination, ParameterRefused, paginate, read_page
 from clawback.money import major, usd
@@ -196,6 +197,25 @@ async def _exists(connection: "PoolConnectionProxy", book: BookRef, height: int)
     return found is not None
 
 
+async def _heights(
+    connection: "PoolConnectionProxy", book: BookRef, query: EntriesQuery
+) -> list[int] | None:
+    """Which entries alone can be meant; None if it may be any."""
+    if query.id is not None:
+        return [_height(query.id, book.book_id)]
+    claim_id, payment_id = query.claim_id, query.transaction_id
+    if claim_id is None and payment_id is None:
+        return None
+    rows = await SQL.find_heights(
+        connection,
+        shard=book.shard,
+        book_id=book.book_id,
+        claim_id=claim_id if claim_id and is_well_formed(claim_id, "CLM-") else None,
+        payment_id=payment_id if payment_id and is_well_formed(payment_id, "TXN-") else None,
+    )
+    return [row["height"] for row in rows]
+
+
 async def list_entries(call: Call[NoBody, EntriesQuery]) -> Answer | Refused:
     """GET /ledger/entries, newest first."""
     query, book_id = call.query, call.book.book_id
@@ -203,10 +223,9 @@ async def list_entries(call: Call[NoBody, EntriesQuery]) -> Answer | Refused:
     if isinstance(page, Refused):
         return page
     before = None if page.after is None else _height(page.after, book_id)
-    filters = {
+    filters: dict[str, object] = {
         "shard": call.book.shard,
         "book_id": book_id,
-        "height": None if query.id is None else _height(query.id, book_id),
         "claim_id": query.claim_id,
         "payment_id": query.transaction_id,
         "type": query.type,
@@ -215,6 +234,7 @@ async def list_entries(call: Call[NoBody, EntriesQuery]) -> Answer | Refused:
         "to_time": query.to,
     }
     async with call.services.reader() as connection:
+        filters["heights"] = await _heights(connection, call.book, query)
         rows = await SQL.list_entries(
             connection,
             **filters,

@@ -29,7 +29,24 @@ FROM accounts AS a
 WHERE a.shard = $1 AND a.book_id = $2 AND ($3::text IS NULL OR a.currency = $3)
 ORDER BY a.currency, a.name;
 
--- name: list_entries :many (shard, book_id, height, claim_id, payment_id, type, account,
+-- name: find_heights :many (shard, book_id, claim_id, payment_id)
+-- The entries of a claim, or of a payment and its claims: the name of whose an entry is leads its
+-- cause, so that none of the book's other entries is read.
+WITH whose (name) AS (
+    SELECT $3::text
+    UNION ALL
+    SELECT $4::text
+    UNION ALL
+    SELECT c.claim_id
+    FROM claims AS c
+    WHERE c.shard = $1 AND c.book_id = $2 AND c.payment_id = $4
+)
+SELECT e.height
+FROM whose AS w
+INNER JOIN entries AS e ON e.cause >= w.name || ':' AND e.cause < w.name || ';'
+WHERE e.shard = $1 AND e.book_id = $2;
+
+-- name: list_entries :many (shard, book_id, heights, claim_id, payment_id, type, account,
 --     from_time, to_time, before_height, limit, offset)
 SELECT e.height, e.entry_id, e.type, e.created_at, e.effective_at, e.claim_id, e.payment_id,
     e.previous_hash, e.hash,
@@ -43,7 +60,7 @@ SELECT e.height, e.entry_id, e.type, e.created_at, e.effective_at, e.claim_id, e
     )::text AS legs
 FROM entries AS e
 WHERE e.shard = $1 AND e.book_id = $2
-    AND ($3::bigint IS NULL OR e.height = $3)
+    AND ($3::bigint[] IS NULL OR e.height = ANY($3))
     AND ($4::text IS NULL OR e.claim_id = $4)
     AND ($5::text IS NULL OR e.payment_id = $5)
     AND ($6::text IS NULL OR e.type = $6)
@@ -61,14 +78,14 @@ WHERE e.shard = $1 AND e.book_id = $2
 ORDER BY e.height DESC
 LIMIT $11 OFFSET $12;
 
--- name: count_entries :one (shard, book_id, height, claim_id, payment_id, type, account,
+-- name: count_entries :one (shard, book_id, heights, claim_id, payment_id, type, account,
 --     from_time, to_time)
 SELECT count(*) AS total
 FROM (
     SELECT
     FROM entries AS e
     WHERE e.shard = $1 AND e.book_id = $2
-        AND ($3::bigint IS NULL OR e.height = $3)
+        AND ($3::bigint[] IS NULL OR e.height = ANY($3))
         AND ($4::text IS NULL OR e.claim_id = $4)
         AND ($5::text IS NULL OR e.payment_id = $5)
         AND ($6::text IS NULL OR e.type = $6)

@@ -18,6 +18,7 @@ from clawback.dashboard import (
     claims,
     decisions,
     doors,
+    figures,
     home,
     keys,
     live,
@@ -36,6 +37,7 @@ from clawback.settings import Settings
 
 PAGES: Final[tuple[BookPage, ...]] = (
     *home.PAGES,
+    *figures.PAGES,
     *payments.PAGES,
     *refunds.PAGES,
     *claims.PAGES,

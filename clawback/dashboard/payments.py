@@ -9,7 +9,9 @@ from typing import Final
 from starlette.responses import Response
 
 from clawback.dashboard.asking import Asking, Json
+from clawback.dashboard.csvs import csv_file
 from clawback.dashboard.exporting import export_list
+from clawback.dashboard.flow import Rows, draw, flow_in, lines_of, read_all
 from clawback.dashboard.guard import BookPage, Visit
 from clawback.dashboard.home import book_now
 from clawback.dashboard.names import read_names
@@ -23,6 +25,7 @@ STATUSES: Final = ("pending", "processing", "completed", "failed", "expired", "r
 FILTERS: Final = ("status", "paymentMethodId", "currencyLocal", "merchantOrderId", "disputed")
 PAGE: Final = 50
 _FOUND: Final = 50
+_SHOWN: Final = 100
 COLUMNS: Final = (
     "id", "status", "amount", "currency", "amountLocal", "currencyLocal", "remaining",
     "amountRefunded", "amountChargedBack", "disputed", "paymentMethodId", "country",
@@ -104,27 +107,46 @@ async def show(visit: Visit) -> Response:
     payment = await read_payment(visit.ask, visit.path["id"])
     if isinstance(payment, Refused):
         return visit.refused(payment)
-    claims = await visit.ask.get("/claims", transactionId=payment["id"], limit=100)
+    entries = await read_all(visit.ask, "/ledger/entries", payment["id"])
+    claims = await read_all(visit.ask, "/claims", payment["id"])
     ability = await visit.ask.get(f"/payments/{payment['id']}/refundability")
     events = await visit.ask.get("/events", objectId=payment["id"], limit=100)
-    entries = await visit.ask.get("/ledger/entries", transactionId=payment["id"], limit=100)
     for one in (claims, ability, events, entries):
         if isinstance(one, Refused):
             return visit.refused(one)
-    assert isinstance(claims, dict)
+    assert isinstance(claims, Rows)
     assert isinstance(events, dict)
-    assert isinstance(entries, dict)
+    assert isinstance(entries, Rows)
+    flow = flow_in(entries, claims)
     return visit.page(
         "payment.html",
         payment=payment,
-        claims=claims["data"],
+        claims=claims.rows[:_SHOWN],
         ability=ability,
         events=events["data"],
-        entries=list(reversed(entries["data"])),
+        entries=entries.rows[:_SHOWN][::-1],
+        flow=flow,
+        picture=flow and draw(flow),
         facts=await read_facts(visit, payment["id"]),
-        names=await read_names(visit, [one["requestedBy"] for one in claims["data"]]),
+        names=await read_names(visit, [one["requestedBy"] for one in claims.rows[:_SHOWN]]),
         now=await book_now(visit),
     )
+
+
+async def export_flow(visit: Visit) -> Response:
+    """Where the payment's money came from and is, as CSV."""
+    payment = await read_payment(visit.ask, visit.path["id"])
+    if isinstance(payment, Refused):
+        return visit.refused(payment)
+    entries = await read_all(visit.ask, "/ledger/entries", payment["id"])
+    claims = await read_all(visit.ask, "/claims", payment["id"])
+    for one in (entries, claims):
+        if isinstance(one, Refused):
+            return visit.refused(one)
+    assert isinstance(entries, Rows)
+    assert isinstance(claims, Rows)
+    flow = flow_in(entries, claims)
+    return csv_file("flow", ("side", "place", "usd"), lines_of(flow) if flow else ())
 
 
 async def read_facts(visit: Visit, object_id: str) -> list[Json]:
@@ -141,4 +163,5 @@ PAGES: Final = (
     BookPage("/payments", show_list, SEE),
     BookPage("/payments.csv", export, SEE),
     BookPage("/payments/{id}", show, SEE),
+    BookPage("/payments/{id}/flow.csv", export_flow, SEE),
 )

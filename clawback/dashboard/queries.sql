@@ -51,6 +51,28 @@ WHERE p.shard = $1 AND p.book_id = $2 AND p.created_at >= $3 AND p.created_at < 
 GROUP BY 1
 ORDER BY 1;
 
+-- name: sum_ages :many (shard, book_id, now, edges)
+-- Open claims by their age: 0 is below the first of the edges, which are in seconds.
+SELECT width_bucket(extract(epoch FROM $3::timestamptz - c.created_at), $4::numeric[]) AS age,
+    count(*) AS claims, sum(c.amount_usd_e4)::bigint AS usd_e4
+FROM claims AS c
+WHERE c.shard = $1 AND c.book_id = $2 AND c.status IN ('pending', 'approved')
+GROUP BY 1;
+
+-- name: sum_times :many (shard, book_id, from_time, to_time)
+-- How many seconds claims took until they were resolved, by kind: half of them, nine tenths. It
+-- reads all claims of the book: no index knows when claims were resolved.
+SELECT c.kind, count(*) AS claims,
+    percentile_cont(0.5) WITHIN GROUP (
+        ORDER BY extract(epoch FROM c.resolved_at - c.created_at)
+    ) AS half,
+    percentile_cont(0.9) WITHIN GROUP (
+        ORDER BY extract(epoch FROM c.resolved_at - c.created_at)
+    ) AS tenth
+FROM claims AS c
+WHERE c.shard = $1 AND c.book_id = $2 AND c.resolved_at >= $3 AND c.resolved_at <= $4
+GROUP BY c.kind;
+
 -- name: search_payments :many (shard, book_id, text, limit)
 -- By what people have at hand, among the newest payments; an order's number is found in all.
 SELECT f.payment_id

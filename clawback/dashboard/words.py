@@ -7,13 +7,13 @@ with the digits that they have and at least those of their currency.
 
 import re
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Final
 
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 
 from clawback import clock, money
@@ -93,6 +93,15 @@ class Speech:
         at = read_time(text)
         form = "d MMM HH:mm" if at.year == clock.real_now().year else "d MMM y HH:mm"
         return str(format_datetime(at, form, locale=self._locale))
+
+    @property
+    def tag(self) -> str:
+        """The name that a browser knows this manner of numbers by."""
+        return self._locale.replace("_", "-")
+
+    def day(self, day: date) -> str:
+        """A day of the last twelve months."""
+        return str(format_date(day, "d MMM", locale=self._locale))
 
     def moment(self, at: datetime | None) -> str:
         """A stored time, in UTC, to the minute."""

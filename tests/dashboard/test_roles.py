@@ -25,7 +25,8 @@ pytestmark = pytest.mark.timeout(300)
 EVERYBODY: Final = frozenset(ROLES)
 TABLE: Final[dict[str, frozenset[str]]] = {
     **dict.fromkeys(
-        ("GET /", "GET /days", "GET /days.csv", "GET /payments", "GET /payments.csv",
+        ("GET /", "GET /days", "GET /days.csv", "GET /ages.csv", "GET /times.csv", "GET /payments",
+         "GET /payments.csv", "GET /payments/{id}/flow.csv",
          "GET /payments/{id}", "GET /claims", "GET /claims.csv", "GET /work", "GET /claims/{id}",
          "GET /claims/{id}/evidence/{evidence}/file", "GET /books", "GET /books/accounts.csv",
          "GET /books/statement.csv", "GET /books/proof", "GET /books/entries",

@@ -14,7 +14,7 @@ from clawback.claims.moves import TABLES
 from clawback.claims.preflight import WAITS as PREFLIGHT_WAITS
 from clawback.claims.reviews import FINDINGS
 from clawback.currencies import EXPONENTS
-from clawback.dashboard import claims, home, keys, payments, sandbox, webhooks
+from clawback.dashboard import claims, figures, home, keys, payments, sandbox, webhooks
 from clawback.dashboard.books import TYPES
 from clawback.dashboard.roles import ROLES
 from clawback.dashboard.words import LANGUAGES, Speech, catalogue, choose
@@ -42,6 +42,7 @@ def words() -> Iterator[str]:
     yield from (*payments.STATUSES, *claims.KINDS, *claims.STATUSES, *claims.REASONS, *TYPES)
     yield from (*claims.EVIDENCE, *webhooks.STATUSES, *sandbox.ACTIONS, *sandbox.OPERATIONS)
     yield from (reason for reason in home.WORK if reason != "review")
+    yield from figures.AGES
     yield from (*ROLES, *FINDINGS, "auto", "light", "dark", *keys.RATES)
 
 

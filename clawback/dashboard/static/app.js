@@ -110,9 +110,14 @@
   listen();
 
   let focused = null;
+  let unfolded = [];
   document.addEventListener("htmx:beforeSwap", (event) => {
+    unfolded = [...event.detail.target.querySelectorAll("details[open][id]")].map((one) => one.id);
     const link = document.activeElement;
     focused = link && event.detail.target.contains(link) ? link.getAttribute("href") : null;
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const id of unfolded) { const one = document.getElementById(id); if (one) one.open = true; }
   });
   document.addEventListener("htmx:afterSettle", (event) => {
     if (focused) {
@@ -146,19 +151,21 @@
     if (!place) return;
     place.dataset.drawn = "soon";
     await charts(place);
+    for (const one of Object.values(Chart.instances)) if (!one.canvas.isConnected) one.destroy();
+    if (!place.isConnected) return;
     const told = JSON.parse(place.dataset.series);
     const usual = {
-      animation: false, maintainAspectRatio: false, interaction: { mode: "index", intersect: false },
+      locale: place.dataset.locale, animation: false, maintainAspectRatio: false, interaction: { mode: "index", intersect: false },
       scales: { x: { ticks: { maxTicksLimit: 6, color: colour("--pico-muted-color") }, grid: { display: false } },
         y: { beginAtZero: true, ticks: { color: colour("--pico-muted-color") }, grid: { color: colour("--line") } } },
       plugins: { legend: { display: false } },
     };
-    const line = (label, data, shade) => ({ label, data, borderColor: shade, backgroundColor: shade, borderWidth: 2, pointRadius: 0, tension: 0.2 });
+    const line = (label, data, shade, dash = []) => ({ label, data, borderColor: shade, backgroundColor: shade, borderWidth: 2, pointRadius: 0, tension: 0.2, borderDash: dash, order: -dash.length });
     new Chart($("[data-chart=volume]", place), { type: "bar", data: { labels: told.labels,
       datasets: [{ label: place.dataset.usd, data: told.volume, backgroundColor: colour("--accent"), borderRadius: 3 }] }, options: usual });
     new Chart($("[data-chart=rates]", place), { type: "line", data: { labels: told.labels,
-      datasets: [line(place.dataset.refunded, told.refunded, colour("--accent")), line(place.dataset.disputed, told.disputed, colour("--bad"))] },
-      options: { ...usual, plugins: { legend: { display: true, labels: { color: colour("--pico-muted-color"), boxWidth: 12 } } } } });
+      datasets: [line(place.dataset.refunded, told.refunded, colour("--accent")), line(place.dataset.disputed, told.disputed, colour("--bad"), [5, 3])] },
+      options: { ...usual, plugins: { legend: { display: true, labels: { color: colour("--pico-muted-color"), usePointStyle: true, pointStyle: "line" } } } } });
     place.dataset.drawn = "yes";
   };
   draw();
