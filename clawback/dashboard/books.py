@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from clawback.dashboard.asking import Json
 from clawback.dashboard.csvs import csv_file, file_headers
+from clawback.dashboard.exporting import Listing, export_list, read_api
 from clawback.dashboard.guard import BookPage, Visit
 from clawback.dashboard.payments import PAGE
 from clawback.dashboard.roles import SEE
@@ -23,6 +24,9 @@ TYPES: Final = (
     "payout",
 )  # fmt: skip
 _COLUMNS: Final = ("currency", "account", "normalSide", "balance", "seq", "updatedAt")
+_ENTRY: Final = ("height", "id", "type")
+_POSTING: Final = ("account", "currency", "amount", "balanceAfter", "seq")
+_CAUSE: Final = ("claimId", "transactionId", "createdAt", "effectiveAt", "hash")
 
 
 def trial_balance(accounts: list[Json]) -> list[Json]:
@@ -63,13 +67,33 @@ def _serves(visit: Visit, name: str) -> bool:
     return served is not None
 
 
+def filters_of(given: dict[str, str]) -> dict[str, str]:
+    """The filters of an address, as the API takes them; days are whole days in UTC."""
+    filters = {name: given[name] for name in ("type", "account", "claimId", "transactionId")
+               if given.get(name)}  # fmt: skip
+    for name in ("from", "to"):
+        if given.get(name):
+            filters[name] = f"{given[name]}T00:00:00Z"
+    return filters
+
+
+def lines_of(entry: Json) -> list[list[object]]:
+    """An entry as lines: one for each of its postings."""
+    first, last = [entry[name] for name in _ENTRY], [entry[name] for name in _CAUSE]
+    return [[*first, *(leg[name] for name in _POSTING), *last] for leg in entry["postings"]]
+
+
+async def export_entries(visit: Visit) -> Response:
+    """What the list of entries shows, as CSV with a line for each posting."""
+    filters = filters_of(visit.query)
+    fetch = read_api(visit, "/ledger/entries", filters, lines_of)
+    titles = (*_ENTRY, *_POSTING, *_CAUSE)
+    return await export_list(visit, Listing("entries", titles, filters, fetch))
+
+
 async def show_entries(visit: Visit) -> Response:
     """Entries, the newest first; filters stay in the address."""
-    filters = {name: visit.query[name] for name in ("type", "account", "claimId", "transactionId")
-               if visit.query.get(name)}  # fmt: skip
-    for name in ("from", "to"):
-        if visit.query.get(name):
-            filters[name] = f"{visit.query[name]}T00:00:00Z"
+    filters = filters_of(visit.query)
     after = visit.query.get("after")
     found = await visit.ask.get("/ledger/entries", **filters, limit=PAGE, after=after)
     if isinstance(found, Refused):
@@ -136,6 +160,7 @@ PAGES: Final = (
     BookPage("/books/statement.csv", send_statement, SEE),
     BookPage("/books/proof", show_proof, SEE),
     BookPage("/books/entries", show_entries, SEE),
+    BookPage("/books/entries.csv", export_entries, SEE),
     BookPage("/books/entries/{id}", show_entry, SEE),
     BookPage("/books/accounts/{currency}/{account}", show_account, SEE),
 )

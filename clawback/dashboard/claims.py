@@ -11,7 +11,7 @@ from starlette.responses import Response
 from clawback.claims.reviews import FINDINGS
 from clawback.dashboard.asking import Json
 from clawback.dashboard.csvs import file_headers
-from clawback.dashboard.exporting import export_list
+from clawback.dashboard.exporting import Listing, export_list, read_api
 from clawback.dashboard.guard import BookPage, Visit
 from clawback.dashboard.home import WORK, book_now, count_work, list_work
 from clawback.dashboard.names import read_names
@@ -48,8 +48,10 @@ def filters_of(given: dict[str, str]) -> dict[str, str]:
 
 
 async def export(visit: Visit) -> Response:
-    """The filtered list as CSV."""
-    return await export_list(visit, "/claims", filters_of(visit.query), COLUMNS)
+    """What the list shows, as CSV."""
+    filters = filters_of(visit.query)
+    fetch = read_api(visit, "/claims", filters, lambda row: [[row[name] for name in COLUMNS]])
+    return await export_list(visit, Listing("claims", COLUMNS, filters, fetch))
 
 
 async def show_list(visit: Visit) -> Response:

@@ -51,28 +51,38 @@ WHERE p.shard = $1 AND p.book_id = $2 AND p.created_at >= $3 AND p.created_at < 
 GROUP BY 1
 ORDER BY 1;
 
--- name: search_payments :many (shard, book_id, text, limit)
+-- name: search_payments :many (shard, book_id, text, status, method_id, currency,
+--     merchant_order_id, disputed, from_time, to_time, limit)
 -- By what people have at hand, among the newest payments; an order's number is found in all.
 SELECT f.payment_id
-FROM (
-    SELECT p.payment_id, p.created_at
-    FROM payments AS p
-    WHERE p.shard = $1 AND p.book_id = $2 AND p.merchant_order_id = $3
-    UNION
-    SELECT n.payment_id, n.created_at
-    FROM (
-        SELECT p.payment_id, p.created_at, p.provider_reference, p.rail_reference, p.details
+FROM payments AS f
+WHERE f.shard = $1 AND f.book_id = $2
+    AND f.payment_id IN (
+        SELECT p.payment_id
         FROM payments AS p
-        WHERE p.shard = $1 AND p.book_id = $2
-        ORDER BY p.created_at DESC, p.payment_id DESC
-        LIMIT 10000
-    ) AS n
-    WHERE n.provider_reference = $3 OR n.rail_reference = $3
-        OR lower(n.details ->> 'user_email') = lower($3)
-        OR lower(n.details ->> 'user_name') = lower($3)
-) AS f
+        WHERE p.shard = $1 AND p.book_id = $2 AND p.merchant_order_id = $3
+        UNION
+        SELECT n.payment_id
+        FROM (
+            SELECT p.payment_id, p.provider_reference, p.rail_reference, p.details
+            FROM payments AS p
+            WHERE p.shard = $1 AND p.book_id = $2
+            ORDER BY p.created_at DESC, p.payment_id DESC
+            LIMIT 10000
+        ) AS n
+        WHERE n.provider_reference = $3 OR n.rail_reference = $3
+            OR lower(n.details ->> 'user_email') = lower($3)
+            OR lower(n.details ->> 'user_name') = lower($3)
+    )
+    AND ($4::text IS NULL OR f.status = $4)
+    AND ($5::text IS NULL OR f.method_id = $5)
+    AND ($6::text IS NULL OR f.currency = $6)
+    AND ($7::text IS NULL OR f.merchant_order_id = $7)
+    AND ($8::boolean IS NULL OR (f.open_dispute_id IS NOT NULL) = $8)
+    AND ($9::timestamptz IS NULL OR f.created_at >= $9)
+    AND ($10::timestamptz IS NULL OR f.created_at < $10)
 ORDER BY f.created_at DESC, f.payment_id DESC
-LIMIT $4;
+LIMIT $11;
 
 -- name: list_facts :many (shard, book_id, object_id)
 SELECT f.fact_id, f.source, f.type, f.provider, f.amount_minor, f.currency, f.provider_reference,

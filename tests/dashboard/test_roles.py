@@ -30,6 +30,7 @@ TABLE: Final[dict[str, frozenset[str]]] = {
          "GET /claims/{id}/evidence/{evidence}/file", "GET /books", "GET /books/accounts.csv",
          "GET /books/statement.csv", "GET /books/proof", "GET /books/entries",
          "GET /books/entries/{id}", "GET /books/accounts/{currency}/{account}", "GET /events",
+         "GET /events.csv", "GET /books/entries.csv",
          "GET /settings", "GET /live"),
         EVERYBODY,
     ),

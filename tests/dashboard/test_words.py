@@ -21,14 +21,16 @@ from clawback.dashboard.words import LANGUAGES, Speech, catalogue, choose
 
 HERE: Final = Path(home.__file__).parent
 TEXT: Final = re.compile(r'\b_\(\s*"((?:[^"\\]|\\.)*)"')
-SAID: Final = re.compile(r'\b(?:_|fault=|show\(visit, None,|PersonRefused\(|Fault\()\s*"([^"]+)"')
+SAID: Final = re.compile(
+    r'\b(?:_|fault=|show\(visit, None,|PersonRefused\(|Fault\(|say\()\s*"([^"]+)"'
+)
 
 
 def texts() -> Iterator[str]:
     """Every text of the templates and those that pages hand to them."""
     for template in (HERE / "templates").glob("*.html"):
         yield from TEXT.findall(template.read_text())
-    for module in ("keys.py", "team.py", "terms.py"):
+    for module in ("exporting.py", "keys.py", "team.py", "terms.py"):
         yield from SAID.findall((HERE / module).read_text())
     yield from PREFLIGHT_WAITS.values()
 
