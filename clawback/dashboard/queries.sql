@@ -153,3 +153,26 @@ WHERE v.shard = $1 AND v.book_id = $2
     AND ($5::text IS NULL OR v.type = $5)
 ORDER BY v.number DESC
 LIMIT $6;
+
+-- name: read_account :maybe (shard, book_id, currency, name)
+SELECT a.balance
+FROM accounts AS a
+WHERE a.shard = $1 AND a.book_id = $2 AND a.currency = $3 AND a.name = $4;
+
+-- name: sum_frozen :many (shard, book_id)
+-- What open claims hold of the account `frozen`, by their kind.
+SELECT c.kind, count(*) AS claims, sum(c.frozen_usd_e4)::bigint AS usd_e4
+FROM claims AS c
+WHERE c.shard = $1 AND c.book_id = $2 AND c.status IN ('pending', 'approved')
+    AND c.frozen_usd_e4 > 0
+GROUP BY c.kind
+ORDER BY c.kind;
+
+-- name: list_frozen :many (shard, book_id, limit)
+-- The claims behind those sums, the largest first.
+SELECT row_to_json(c)::text AS row
+FROM claims AS c
+WHERE c.shard = $1 AND c.book_id = $2 AND c.status IN ('pending', 'approved')
+    AND c.frozen_usd_e4 > 0
+ORDER BY c.frozen_usd_e4 DESC, c.created_at, c.claim_id
+LIMIT $3;

@@ -31,6 +31,7 @@ TABLE: Final[dict[str, frozenset[str]]] = {
          "GET /books/statement.csv", "GET /books/proof", "GET /books/entries",
          "GET /books/entries/{id}", "GET /books/accounts/{currency}/{account}", "GET /events",
          "GET /events.csv", "GET /books/entries.csv",
+         "GET /books/proof.json",
          "GET /settings", "GET /live"),
         EVERYBODY,
     ),
