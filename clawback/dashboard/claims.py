@@ -35,6 +35,7 @@ COLUMNS: Final = (
     "transactionId", "reason", "reasonCode", "requestedBy", "providerReference", "railReference",
     "evidenceDueAt", "createdAt", "resolvedAt", "releasedAt",
 )  # fmt: skip
+SHARE_DAYS: Final = 30
 _QUEUE: Final = 200
 
 
@@ -96,8 +97,10 @@ async def read_claim(visit: Visit) -> Json | Refused:
     return await visit.ask.get(f"/claims/{claim_id}")
 
 
-async def show(visit: Visit, error: Json | None = None, status: int = 200) -> Response:
-    """One claim."""
+async def show(
+    visit: Visit, error: Json | None = None, status: int = 200, shared: str | None = None
+) -> Response:
+    """One claim. `shared`: a link for its payer that was just made."""
     claim = await read_claim(visit)
     if isinstance(claim, Refused):
         return visit.refused(claim)
@@ -123,6 +126,9 @@ async def show(visit: Visit, error: Json | None = None, status: int = 200) -> Re
         names=await read_names(visit, actors),
         evidence_types=EVIDENCE,
         error=error,
+        shared=shared,
+        share_days=SHARE_DAYS,
+        can_share=visit.house.services.seal() is not None,
         typed=visit.form,
         now=await book_now(visit),
     )

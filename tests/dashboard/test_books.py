@@ -16,8 +16,8 @@ from tests.support.trees import Tree
 pytestmark = pytest.mark.timeout(120)
 
 ROW = re.compile(
-    r'<tr data-row><td><a href="[^"]*">(CLM-[^<]+)</a></td>.*?>(TXN-[^<]+)</a>.*?'
-    r'value="([0-9.]+)"[^>]*>[^<]*</data></td></tr>'
+    r'<tr data-row><td><a href="[^"]*">(CLM-[^<]+)</a></td>'
+    r'<td class="num"><data class="money" value="([0-9.]+)">.*?>(TXN-[^<]+)</a>'
 )
 BALANCE = (
     "UPDATE accounts SET balance = balance + $2"
@@ -44,7 +44,7 @@ def test_what_is_frozen_is_explained_by_claims(
         30,
     )
     page = frozen(staff, owner)
-    found = {(claim, payment): amount for claim, payment, amount in ROW.findall(page.text)}
+    found = {(claim, payment): amount for claim, amount, payment in ROW.findall(page.text)}
     open_ones = {(one["id"], one["transactionId"]): one["frozenUsd"]
                  for one in shop.rows("/claims", status="pending") if one["frozenUsd"]}  # fmt: skip
     assert {cash, card} <= {payment for _, payment in found}

@@ -39,7 +39,8 @@ TABLE: Final[dict[str, frozenset[str]]] = {
         ("GET /payments/{id}/refund", "GET /payments/{id}/refund/confirm",
          "POST /payments/{id}/refund", "GET /batches", "POST /batches/preview",
          "POST /batches/commit", "POST /claims/{id}/cancel", "POST /claims/{id}/approve",
-         "POST /claims/{id}/reject", "POST /claims/{id}/payer-details", "POST /claims/{id}/review"),
+         "POST /claims/{id}/reject", "POST /claims/{id}/share",
+         "POST /claims/{id}/payer-details", "POST /claims/{id}/review"),
         frozenset({"owner", "operator"}),
     ),
     **dict.fromkeys(
