@@ -108,6 +108,7 @@ async def show(
     entries = await visit.ask.get("/ledger/entries", claimId=claim["id"], limit=100)
     if isinstance(payment, Refused) or isinstance(entries, Refused):
         return visit.refused(payment if isinstance(payment, Refused) else NotFound())
+    facts = await read_facts(visit, claim["id"])
     acts = await _read_rows(visit, SQL.list_acts, object_id=claim["id"])
     actors = [step["actor"] for step in claim["timeline"]] + [act["actor"] for act in acts]
     actors += [claim["requestedBy"], claim["approval"]["by"]]
@@ -120,7 +121,8 @@ async def show(
         payment=payment,
         steps=steps_of(claim, entries["data"]),
         acts=acts,
-        facts=await read_facts(visit, claim["id"]),
+        facts=facts,
+        said={fact["event_key"]: fact["reason"] for fact in facts},
         reviews=reviews,
         findings=FINDINGS,
         names=await read_names(visit, actors),

@@ -4,11 +4,13 @@ Filters stay in the address. The list, its export and the page of one payment ar
 answers; the capability panel is its preflight.
 """
 
-from typing import Final
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from starlette.responses import Response
 
+from clawback.currencies import exponent
 from clawback.dashboard.asking import Asking, Json
 from clawback.dashboard.exporting import Fetch, Listing, Piece, export_list, read_api
 from clawback.dashboard.guard import BookPage, Visit
@@ -19,6 +21,10 @@ from clawback.dashboard.sql import SQL
 from clawback.dashboard.words import read_time
 from clawback.errors import NotFound, Refused
 from clawback.ids import is_well_formed
+from clawback.money import major_text
+
+if TYPE_CHECKING:
+    from asyncpg import Record
 
 STATUSES: Final = ("pending", "processing", "completed", "failed", "expired", "refunded",
                    "chargeback")  # fmt: skip
@@ -175,13 +181,19 @@ async def show(visit: Visit) -> Response:
 
 
 async def read_facts(visit: Visit, object_id: str) -> list[Json]:
-    """What providers told us of an object."""
+    """What providers told us of an object; `amount` in major units, None where none was named."""
     book = visit.held.book
     async with visit.house.services.reader() as connection:
         rows = await SQL.list_facts(
             connection, shard=book.shard, book_id=book.book_id, object_id=object_id
         )
-    return [dict(row) for row in rows]
+    return [{**row, "amount": _amount_of(row)} for row in rows]
+
+
+def _amount_of(row: "Record") -> Decimal | None:
+    if row["amount_minor"] is None or row["currency"] is None:
+        return None
+    return Decimal(major_text(row["amount_minor"], exponent(row["currency"])))
 
 
 PAGES: Final = (

@@ -85,8 +85,8 @@ ORDER BY f.created_at DESC, f.payment_id DESC
 LIMIT $11;
 
 -- name: list_facts :many (shard, book_id, object_id)
-SELECT f.fact_id, f.source, f.type, f.provider, f.amount_minor, f.currency, f.provider_reference,
-    f.rail_reference, f.reason, f.effective_at, f.received_at, f.applied_at
+SELECT f.fact_id, f.event_key, f.source, f.type, f.provider, f.amount_minor, f.currency,
+    f.provider_reference, f.rail_reference, f.reason, f.effective_at, f.received_at, f.applied_at
 FROM facts AS f
 WHERE f.shard = $1 AND f.book_id = $2 AND f.object_id = $3
 ORDER BY f.received_at, f.fact_id
@@ -130,12 +130,27 @@ WHERE k.book_id = $1
 ORDER BY k.revoked_at IS NOT NULL, k.created_at DESC, k.key_id;
 
 -- name: create_key :exec (key_id, book_id, shop_id, kind, digest, scopes, max_claim_usd_e4,
---     max_day_usd_e4, rate, owner, at)
+--     max_day_usd_e4, rate, burst, owner, at, expires_at)
 INSERT INTO api_keys (
     key_id, book_id, shop_id, kind, digest, scopes, max_claim_usd_e4, max_day_usd_e4,
-    rate_per_second, burst, owner, created_at
+    rate_per_second, burst, owner, created_at, expires_at
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 2 * $9, $10, $11);
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+
+-- name: lock_key :maybe (book_id, key_id, at)
+-- A key that still opens something.
+SELECT k.shop_id, k.kind, k.scopes, k.max_claim_usd_e4, k.max_day_usd_e4, k.rate_per_second, k.burst
+FROM api_keys AS k
+WHERE k.book_id = $1 AND k.key_id = $2 AND k.revoked_at IS NULL
+    AND (k.expires_at IS NULL OR k.expires_at > $3)
+FOR UPDATE;
+
+-- name: end_key :one (book_id, key_id, at)
+-- Never later than it would have ended anyway.
+UPDATE api_keys
+SET expires_at = least(expires_at, $3)
+WHERE book_id = $1 AND key_id = $2
+RETURNING expires_at;
 
 -- name: revoke_key :maybe (book_id, key_id, at)
 UPDATE api_keys
