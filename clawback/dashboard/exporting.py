@@ -25,6 +25,9 @@ MOST: Final = 10_000
 AT_ONCE: Final = 2
 STEP: Final = 100
 
+_CUT: Final = ("There are more than {many} row.", "There are more than {many} rows.")
+_BROKEN: Final = ("Broken off after {many} row.", "Broken off after {many} rows.")
+
 Line = Sequence[object]
 
 _RUNNING: WeakKeyDictionary[House, Counter[str]] = WeakKeyDictionary()
@@ -122,20 +125,20 @@ async def write(
         yield csvs.lines(piece.lines)
         rows += piece.rows
         if piece.is_cut or (piece.after is not None and rows >= most):
-            yield _last(speech.say("There are more than these {many} rows.", many=rows))
+            yield _last(speech, *_CUT, rows)
             return
         if piece.after is None:
             return
         found = await fetch(piece.after)
         if found is None:
-            yield _last(speech.say("Broken off after {many} rows.", many=rows))
+            yield _last(speech, *_BROKEN, rows)
             return
         piece = found
 
 
-def _last(text: str) -> str:
+def _last(speech: Speech, one: str, several: str, rows: int) -> str:
     """A line that no row can be taken for."""
-    return csvs.lines([[text]])
+    return csvs.lines([[speech.count(one, several, rows)]])
 
 
 async def _still_may(visit: Visit) -> bool:

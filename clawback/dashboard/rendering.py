@@ -78,6 +78,7 @@ class Pages:
             nonce=nonce,
             speech=speech,
             _=speech.say,
+            _n=speech.count,
             word=speech.word,
             number=speech.number,
             time=speech.time,

@@ -176,10 +176,10 @@ def written(made: list[Piece], most: int, lost_at: str = "") -> list[list[str]]:
 def test_a_file_that_is_not_the_whole_list_says_so() -> None:
     made = pieces([2, 2, 1])
     assert written(made, 5) == [["0", "0"], ["0", "1"], ["1", "0"], ["1", "1"], ["2", "0"]]
-    assert written(made, 4)[4:] == [["There are more than these 4 rows."]]
-    assert written(made, 3)[4:] == [["There are more than these 4 rows."]]
-    assert written(made[:1], 2) == [*written(made, 5)[:2], ["There are more than these 2 rows."]]
+    assert written(made, 4)[4:] == [["There are more than 4 rows."]]
+    assert written(made, 3)[4:] == [["There are more than 4 rows."]]
+    assert written(made[:1], 2) == [*written(made, 5)[:2], ["There are more than 2 rows."]]
     assert written(pieces([2, 2]), 4)[4:] == [], "the control: all of it is no more than that"
     assert written(made, 9, lost_at="2")[4:] == [["Broken off after 4 rows."]]
     cut = [Piece([[0, 0]], 1, None, is_cut=True)]
-    assert written(cut, 9) == [["0", "0"], ["There are more than these 1 rows."]]
+    assert written(cut, 9) == [["0", "0"], ["There are more than 1 row."]]
