@@ -19,8 +19,9 @@ from clawback.dashboard.guard import Visit
 from clawback.dashboard.house import House
 from clawback.dashboard.words import Speech
 from clawback.errors import Overloaded, Refused
+from clawback.lists import MAX_TOTAL
 
-MOST: Final = 10_000
+MOST: Final = MAX_TOTAL
 """Rows of a file; an entry with all its postings counts once."""
 AT_ONCE: Final = 2
 STEP: Final = 100

@@ -11,6 +11,8 @@ from itertools import pairwise
 import pytest
 
 from clawback.dashboard.exporting import Piece, write
+from clawback.dashboard.rendering import Pages
+from clawback.dashboard.statics import load
 from clawback.dashboard.words import Speech
 from tests.dashboard.visitor import Shown, Staff, Visitor
 from tests.support.databases import Database
@@ -171,6 +173,15 @@ def written(made: list[Piece], most: int, lost_at: str = "") -> list[list[str]]:
         return iter([part async for part in write(made[0], fetch, Speech("en"), most)])
 
     return list(csv.reader(io.StringIO("".join(asyncio.run(read())))))
+
+
+def test_a_list_that_is_too_long_says_so_before() -> None:
+    text = '{% import "parts.html" as m with context %}{{ m.keep("/x.csv", "a=b", is_long) }}'
+    template = Pages(load())._environment.from_string(text)
+    speech = Speech("en")
+    for is_long, said in ((True, "Keep the newest 10,000 as CSV"), (False, "Keep as CSV")):
+        shown = template.render(base="", number=speech.number, _=speech.say, is_long=is_long)
+        assert f'href="/x.csv?a=b" download>{said}</a>' in shown
 
 
 def test_a_file_that_is_not_the_whole_list_says_so() -> None:
