@@ -83,16 +83,20 @@ async def show(
     """All keys of the book, without what they open: that is not stored."""
     async with visit.house.services.reader() as connection:
         rows = await SQL.list_keys(connection, book_id=visit.held.book.book_id)
+    now = clock.real_now()
+    alive = [row for row in rows if row["revoked_at"] is None
+             and (row["expires_at"] is None or row["expires_at"] > now)]  # fmt: skip
     names = await read_names(visit, [f"user:{row['owner']}" for row in rows if row["owner"]])
     return visit.page(
         "keys.html",
         status,
         keys=[dict(row) for row in rows],
+        alive=alive,
         names=names,
         scopes=grantable(visit.held.role, visit.held.book.mode),
         made=made,
         overlaps=OVERLAPS,
-        now=clock.real_now(),
+        now=now,
         fault=fault,
         typed=visit.form,
     )
@@ -168,7 +172,8 @@ async def _note(
 
 async def rotate(visit: Visit) -> Response:
     """Make a key like this one; the old one ends after a while, in the same transaction."""
-    key_id, form, now = visit.path["id"], visit.form, clock.real_now()
+    form, now = visit.form, clock.real_now()
+    key_id = form.get("key", "")
     allowed = grantable(visit.held.role, visit.held.book.mode)
     hours = OVERLAPS.get(form.get("overlap", ""))
     try:
@@ -206,6 +211,6 @@ async def revoke(visit: Visit) -> Response:
 PAGES: Final = (
     BookPage("/keys", show, KEYS),
     BookPage("/keys", create, KEYS, method="POST"),
-    BookPage("/keys/{id}/rotate", rotate, KEYS, method="POST"),
+    BookPage("/keys/rotate", rotate, KEYS, method="POST"),
     BookPage("/keys/{id}/revoke", revoke, KEYS, method="POST"),
 )

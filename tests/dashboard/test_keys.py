@@ -62,7 +62,7 @@ def test_a_key_is_replaced_with_overlap(
 ) -> None:
     path = f"{staff.book()}/keys"
     old_key, old = made(owner.post(path, FORM))
-    page = owner.post(f"{path}/{old}/rotate", {"overlap": "24 h", "lastDay": day(30)})
+    page = owner.post(f"{path}/rotate", {"key": old, "overlap": "24 h", "lastDay": day(30)})
     new_key = SECRET.search(page.text)
     assert new_key is not None
     for key in (old_key, new_key[0]):
@@ -80,7 +80,7 @@ def test_a_key_is_replaced_with_overlap(
             "rate_per_second", "burst", "owner")  # fmt: skip
     assert [twin[name] for name in same] == [told[name] for name in same]
     assert twin["expires_at"] == datetime.fromisoformat(f"{day(31)}T00:00:00+00:00")
-    again = owner.post(f"{path}/{old}/rotate", {"overlap": "7 d"})
+    again = owner.post(f"{path}/rotate", {"key": old, "overlap": "7 d"})
     assert again.status == 200
     assert rows.rows(ROW, old)[0]["expires_at"] == told["expires_at"], "its end does not move on"
 
@@ -91,19 +91,20 @@ def test_without_overlap_the_old_key_is_dead_and_the_new_one_lives(
     path = f"{staff.book()}/keys"
     old_key, old = made(owner.post(path, FORM))
     assert Shop(served.address, old_key).call("GET", "/ping").status == 200
-    page = owner.post(f"{path}/{old}/rotate", {"overlap": "0 h"})
+    page = owner.post(f"{path}/rotate", {"key": old, "overlap": "0 h"})
     new_key = SECRET.search(page.text)
     assert new_key is not None
     dead = Shop(served.address, old_key)
     served.until("it is dead", lambda: dead.call("GET", "/ping").code == "invalid_api_key", 10)
     assert Shop(served.address, new_key[0]).call("GET", "/ping").status == 200, "the control"
     assert owner.get(path).says("Expired")
-    for name, form in ((old, {"overlap": "1 h"}), ("key_0", {"overlap": "1 h"})):
-        assert owner.post(f"{path}/{name}/rotate", form).status == 404
+    for name in (old, "key_0", ""):
+        assert owner.post(f"{path}/rotate", {"key": name, "overlap": "1 h"}).status == 404
     _, alive = made(owner.post(path, FORM))
     for overlap in ("", "9 y"):
-        assert owner.post(f"{path}/{alive}/rotate", {"overlap": overlap}).status == 404
-    assert owner.post(f"{path}/{alive}/rotate", {"overlap": "1 h", "lastDay": "x"}).status == 422
+        assert owner.post(f"{path}/rotate", {"key": alive, "overlap": overlap}).status == 404
+    wrong = {"key": alive, "overlap": "1 h", "lastDay": "x"}
+    assert owner.post(f"{path}/rotate", wrong).status == 422
 
 
 def test_replacing_hands_on_no_more_than_the_role_may(staff: Staff, rows: Database) -> None:
@@ -117,9 +118,9 @@ def test_replacing_hands_on_no_more_than_the_role_may(staff: Staff, rows: Databa
     _, strong = made(boss.post(path, {**FORM, "scope.claims:write": "on"}))
     _, weak = made(boss.post(path, FORM))
     before = rows.rows("SELECT count(*) FROM api_keys")[0][0]
-    refused = developer.post(f"{path}/{strong}/rotate", {"overlap": "1 h"})
+    refused = developer.post(f"{path}/rotate", {"key": strong, "overlap": "1 h"})
     assert (refused.status, SECRET.search(refused.text)) == (403, None)
     assert rows.rows("SELECT count(*) FROM api_keys")[0][0] == before
     assert rows.rows(ROW, strong)[0]["expires_at"] is None
-    done = developer.post(f"{path}/{weak}/rotate", {"overlap": "1 h"})
+    done = developer.post(f"{path}/rotate", {"key": weak, "overlap": "1 h"})
     assert (done.status, rows.rows(ROW, weak)[0]["expires_at"] is None) == (200, False), "control"

@@ -53,7 +53,7 @@ TABLE: Final[dict[str, frozenset[str]]] = {
         ("GET /webhooks", "POST /webhooks", "GET /webhooks/{id}", "POST /webhooks/{id}",
          "POST /webhooks/{id}/remove", "POST /webhooks/{id}/rotate", "POST /webhooks/{id}/replay",
          "POST /webhooks/{id}/deliveries/{delivery}/resend", "GET /keys", "POST /keys",
-         "POST /keys/{id}/revoke", "POST /keys/{id}/rotate",
+         "POST /keys/{id}/revoke", "POST /keys/rotate",
          "GET /sandbox", "POST /sandbox/payments",
          "POST /sandbox/simulate", "POST /sandbox/clock", "POST /sandbox/faults",
          "POST /sandbox/faults/clear"),
