@@ -22,7 +22,7 @@ from clawback.cli.output import Stop, note
 from clawback.cli.session import environment
 from clawback.dashboard import app as dashboard
 from clawback.db import failures, queries
-from clawback.http import pages, payer, server
+from clawback.http import explaining, pages, payer, server
 from clawback.http.answers import serve_page
 from clawback.http.app import Api
 from clawback.http.openapi import make_document
@@ -88,7 +88,7 @@ async def _serve(settings: Settings, listening: socket.socket, share: int) -> No
             settings,
             is_ready,
             gauges,
-            (*payer.make_routes(runtime), board),
+            (*payer.make_routes(runtime), *explaining.make_routes(runtime), board),
         )
         api = Api(tables.ROUTES, runtime, settings, processes=share)
         serving = server.make_server(api, partial(serve_page, outside), settings)

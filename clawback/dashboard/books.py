@@ -7,15 +7,22 @@ says that they do not; the proof of all else is asked for apart, for it reads th
 from decimal import Decimal
 from typing import Final
 
+import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from clawback.dashboard.asking import Json
+from clawback.claims.wire import row_fields
+from clawback.dashboard.asking import Json, as_json
 from clawback.dashboard.csvs import csv_file, file_headers
+from clawback.dashboard.exporting import Listing, export_list, read_api
 from clawback.dashboard.guard import BookPage, Visit
 from clawback.dashboard.payments import PAGE
 from clawback.dashboard.roles import SEE
+from clawback.dashboard.sql import SQL
+from clawback.dashboard.words import usd_of
 from clawback.errors import NotFound, Refused
-from clawback.route import Streamed
+from clawback.lanes.records import Claim
+from clawback.ledger.accounts import FROZEN
+from clawback.route import Answer, Streamed
 
 TYPES: Final = (
     "capture", "settle", "reserve_release", "freeze", "resolve_approved", "release",
@@ -23,6 +30,11 @@ TYPES: Final = (
     "payout",
 )  # fmt: skip
 _COLUMNS: Final = ("currency", "account", "normalSide", "balance", "seq", "updatedAt")
+_HOLDERS: Final = 200
+_CLAIM: Final = msgspec.json.Decoder(Claim)
+_ENTRY: Final = ("height", "id", "type")
+_POSTING: Final = ("account", "currency", "amount", "balanceAfter", "seq")
+_CAUSE: Final = ("claimId", "transactionId", "createdAt", "effectiveAt", "hash")
 
 
 def trial_balance(accounts: list[Json]) -> list[Json]:
@@ -63,13 +75,33 @@ def _serves(visit: Visit, name: str) -> bool:
     return served is not None
 
 
+def filters_of(given: dict[str, str]) -> dict[str, str]:
+    """The filters of an address, as the API takes them; days are whole days in UTC."""
+    filters = {name: given[name] for name in ("type", "account", "claimId", "transactionId")
+               if given.get(name)}  # fmt: skip
+    for name in ("from", "to"):
+        if given.get(name):
+            filters[name] = f"{given[name]}T00:00:00Z"
+    return filters
+
+
+def lines_of(entry: Json) -> list[list[object]]:
+    """An entry as lines: one for each of its postings."""
+    first, last = [entry[name] for name in _ENTRY], [entry[name] for name in _CAUSE]
+    return [[*first, *(leg[name] for name in _POSTING), *last] for leg in entry["postings"]]
+
+
+async def export_entries(visit: Visit) -> Response:
+    """What the list of entries shows, as CSV with a line for each posting."""
+    filters = filters_of(visit.query)
+    fetch = read_api(visit, "/ledger/entries", filters, lines_of)
+    titles = (*_ENTRY, *_POSTING, *_CAUSE)
+    return await export_list(visit, Listing("entries", titles, filters, fetch))
+
+
 async def show_entries(visit: Visit) -> Response:
     """Entries, the newest first; filters stay in the address."""
-    filters = {name: visit.query[name] for name in ("type", "account", "claimId", "transactionId")
-               if visit.query.get(name)}  # fmt: skip
-    for name in ("from", "to"):
-        if visit.query.get(name):
-            filters[name] = f"{visit.query[name]}T00:00:00Z"
+    filters = filters_of(visit.query)
     after = visit.query.get("after")
     found = await visit.ask.get("/ledger/entries", **filters, limit=PAGE, after=after)
     if isinstance(found, Refused):
@@ -80,6 +112,7 @@ async def show_entries(visit: Visit) -> Response:
         page=found["pagination"],
         types=TYPES,
         title="",
+        held_by=None,
     )
 
 
@@ -91,8 +124,47 @@ async def show_entry(visit: Visit) -> Response:
     return visit.page("entry.html", entry=found["data"][0])
 
 
+class Held(msgspec.Struct, frozen=True):
+    """Why money is frozen: the claims that hold it, and whether they hold just what is booked.
+
+    `kinds`: kind, number of claims and their sum; `claims`: the largest of them.
+    """
+
+    balance: Decimal
+    kinds: list[tuple[str, int, Decimal]]
+    claims: list[Json]
+
+    @property
+    def total(self) -> Decimal:
+        """What all of the claims hold."""
+        return sum((amount for _, _, amount in self.kinds), Decimal(0))
+
+    @property
+    def many(self) -> int:
+        """How many claims there are."""
+        return sum(many for _, many, _ in self.kinds)
+
+
+async def read_held(visit: Visit) -> Held:
+    """The account and its claims, of one and the same moment."""
+    book = visit.held.book
+    place: dict[str, object] = {"shard": book.shard, "book_id": book.book_id}
+    async with (
+        visit.house.services.reader() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        account = await SQL.read_account(connection, **place, currency="USD", name=FROZEN)
+        sums = await SQL.sum_frozen(connection, **place)
+        rows = await SQL.list_frozen(connection, **place, limit=_HOLDERS)
+    return Held(
+        Decimal(0) if account is None else usd_of(account["balance"]),
+        [(row["kind"], row["claims"], usd_of(row["usd_e4"])) for row in sums],
+        [as_json(row_fields(_CLAIM.decode(row["row"]), book.mode)) for row in rows],
+    )
+
+
 async def show_account(visit: Visit) -> Response:
-    """The entries that touch an account."""
+    """The entries that touch an account; of the frozen one also why it holds what it holds."""
     account = visit.path["account"]
     after = visit.query.get("after")
     found = await visit.ask.get("/ledger/entries", account=account, limit=PAGE, after=after)
@@ -104,6 +176,7 @@ async def show_account(visit: Visit) -> Response:
         page=found["pagination"],
         types=TYPES,
         title=account,
+        held_by=await read_held(visit) if account == FROZEN else None,
     )
 
 
@@ -130,12 +203,25 @@ async def show_proof(visit: Visit) -> Response:
     return visit.page("proof.html", proof=proof)
 
 
+async def send_proof(visit: Visit) -> Response:
+    """The proof as the API writes it, for `clawback verify`; of a claim with its entries."""
+    claim_id = visit.query.get("claimId") or None
+    found = await visit.ask.fetch("/ledger/proof", claimId=claim_id)
+    if isinstance(found, Refused):
+        return visit.refused(found)
+    assert isinstance(found, Answer), "no stream"
+    headers = file_headers(f"proof-{claim_id}" if claim_id else "proof", "json")
+    return Response(found.body, 200, headers, "application/json")
+
+
 PAGES: Final = (
     BookPage("/books", show_accounts, SEE),
     BookPage("/books/accounts.csv", export_accounts, SEE),
     BookPage("/books/statement.csv", send_statement, SEE),
     BookPage("/books/proof", show_proof, SEE),
+    BookPage("/books/proof.json", send_proof, SEE),
     BookPage("/books/entries", show_entries, SEE),
+    BookPage("/books/entries.csv", export_entries, SEE),
     BookPage("/books/entries/{id}", show_entry, SEE),
     BookPage("/books/accounts/{currency}/{account}", show_account, SEE),
 )

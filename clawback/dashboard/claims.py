@@ -11,7 +11,7 @@ from starlette.responses import Response
 from clawback.claims.reviews import FINDINGS
 from clawback.dashboard.asking import Json
 from clawback.dashboard.csvs import file_headers
-from clawback.dashboard.exporting import export_list
+from clawback.dashboard.exporting import Listing, export_list, read_api
 from clawback.dashboard.guard import BookPage, Visit
 from clawback.dashboard.home import WORK, book_now, count_work, list_work
 from clawback.dashboard.names import read_names
@@ -35,6 +35,7 @@ COLUMNS: Final = (
     "transactionId", "reason", "reasonCode", "requestedBy", "providerReference", "railReference",
     "evidenceDueAt", "createdAt", "resolvedAt", "releasedAt",
 )  # fmt: skip
+SHARE_DAYS: Final = 30
 _QUEUE: Final = 200
 
 
@@ -48,8 +49,10 @@ def filters_of(given: dict[str, str]) -> dict[str, str]:
 
 
 async def export(visit: Visit) -> Response:
-    """The filtered list as CSV."""
-    return await export_list(visit, "/claims", filters_of(visit.query), COLUMNS)
+    """What the list shows, as CSV."""
+    filters = filters_of(visit.query)
+    fetch = read_api(visit, "/claims", filters, lambda row: [[row[name] for name in COLUMNS]])
+    return await export_list(visit, Listing("claims", COLUMNS, filters, fetch))
 
 
 async def show_list(visit: Visit) -> Response:
@@ -94,8 +97,10 @@ async def read_claim(visit: Visit) -> Json | Refused:
     return await visit.ask.get(f"/claims/{claim_id}")
 
 
-async def show(visit: Visit, error: Json | None = None, status: int = 200) -> Response:
-    """One claim."""
+async def show(
+    visit: Visit, error: Json | None = None, status: int = 200, shared: str | None = None
+) -> Response:
+    """One claim. `shared`: a link for its payer that was just made."""
     claim = await read_claim(visit)
     if isinstance(claim, Refused):
         return visit.refused(claim)
@@ -103,6 +108,7 @@ async def show(visit: Visit, error: Json | None = None, status: int = 200) -> Re
     entries = await visit.ask.get("/ledger/entries", claimId=claim["id"], limit=100)
     if isinstance(payment, Refused) or isinstance(entries, Refused):
         return visit.refused(payment if isinstance(payment, Refused) else NotFound())
+    facts = await read_facts(visit, claim["id"])
     acts = await _read_rows(visit, SQL.list_acts, object_id=claim["id"])
     actors = [step["actor"] for step in claim["timeline"]] + [act["actor"] for act in acts]
     actors += [claim["requestedBy"], claim["approval"]["by"]]
@@ -115,12 +121,16 @@ async def show(visit: Visit, error: Json | None = None, status: int = 200) -> Re
         payment=payment,
         steps=steps_of(claim, entries["data"]),
         acts=acts,
-        facts=await read_facts(visit, claim["id"]),
+        facts=facts,
+        said={fact["event_key"]: fact["reason"] for fact in facts},
         reviews=reviews,
         findings=FINDINGS,
         names=await read_names(visit, actors),
         evidence_types=EVIDENCE,
         error=error,
+        shared=shared,
+        share_days=SHARE_DAYS,
+        can_share=visit.house.services.seal() is not None,
         typed=visit.form,
         now=await book_now(visit),
     )

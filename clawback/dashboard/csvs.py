@@ -40,10 +40,10 @@ def csv_file(name: str, titles: Sequence[str], rows: Iterable[Sequence[object]])
     return Response(lines([titles, *rows]), 200, file_headers(name), "text/csv; charset=utf-8")
 
 
-def file_headers(name: str) -> dict[str, str]:
+def file_headers(name: str, kind: str = "csv") -> dict[str, str]:
     """What a file is sent with: never shown in place."""
     return {
         **HEADERS,
-        "content-disposition": f'attachment; filename="{name}.csv"',
+        "content-disposition": f'attachment; filename="{name}.{kind}"',
         "content-security-policy": "default-src 'none'; sandbox",
     }

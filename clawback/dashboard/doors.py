@@ -128,7 +128,7 @@ class Doors:
             return self._form(request, wanted, 401, login)
         brakes.forgive(address, login, is_known=known)
         assert row is not None, "only somebody is right"
-        return await self._admit(request, row["person_id"], wanted)
+        return await self._admit(request, row["person_id"], login, wanted)
 
     def _form(
         self, request: Request, wanted: str, status: int, login: str = "", wait: int = 0
@@ -167,16 +167,18 @@ class Doors:
             used = await people.SQL.use_code(connection, person_id=row["person_id"], step=step)
         return used is not None
 
-    async def _admit(self, request: Request, person_id: str, wanted: str) -> Response:
+    async def _admit(self, request: Request, person_id: str, login: str, wanted: str) -> Response:
         """Begin a session with a token of its own; one that the browser had before is ended."""
         now = clock.real_now()
         before = sessions.read_cookie(request, is_secure=self.house.is_secure)
-        async with self.house.services.writer() as connection:
+        async with self.house.services.writer() as connection, connection.transaction():
             if before:
                 await people.SQL.end_session(connection, digest=people.digest(before), at=now)
             token = await sessions.open_session(
                 connection, person_id, address_of(self.house, request), now
             )
+            by = people.By(f"user:{login}")
+            await people.note(connection, people.NOWHERE, "signed_in", person_id, by, None)
         log.info("signed_in", person=person_id)
         answer = RedirectResponse(wanted, HTTPStatus.SEE_OTHER)
         sessions.set_cookie(answer, token, is_secure=self.house.is_secure)
@@ -192,9 +194,11 @@ class Doors:
         form = await read_form(request)
         if form.get(TOKEN) != person.form_token:
             raise Stranger
-        async with self.house.services.writer() as connection:
+        async with self.house.services.writer() as connection, connection.transaction():
             digest = people.digest(person.token)
             await people.SQL.end_session(connection, digest=digest, at=clock.real_now())
+            by, about = people.By(person.actor), person.person_id
+            await people.note(connection, people.NOWHERE, "signed_out", about, by, None)
         sessions.drop_cookie(answer, is_secure=self.house.is_secure)
         answer.headers["clear-site-data"] = '"cache"'
         return answer
@@ -241,7 +245,7 @@ class Doors:
             used = await people.SQL.use_entrance(connection, digest=digest, at=clock.real_now())
         if used is None:
             return error_page(self.house, request, "link_used")
-        return await self._admit(request, used["person_id"], HOME)
+        return await self._admit(request, used["person_id"], row["login"], HOME)
 
     async def _set_up(self, request: Request, row: "Record", digest: bytes, lock: Seal) -> Response:
         about = seal.of_person(row["person_id"])
@@ -273,7 +277,7 @@ class Doors:
             )
             await people.SQL.use_code(connection, person_id=person_id, step=step)
             await people.SQL.end_sessions(connection, person_id=person_id, at=clock.real_now())
-        return await self._admit(request, person_id, HOME)
+        return await self._admit(request, person_id, row["login"], HOME)
 
     def _set_up_form(
         self, request: Request, row: "Record", lock: Seal, secret: str, fault: str = ""

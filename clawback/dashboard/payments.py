@@ -4,21 +4,29 @@ Filters stay in the address. The list, its export and the page of one payment ar
 answers; the capability panel is its preflight.
 """
 
-from typing import Final
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
 
+import msgspec
 from starlette.responses import Response
 
+from clawback.currencies import exponent
 from clawback.dashboard.asking import Asking, Json
 from clawback.dashboard.csvs import csv_file
-from clawback.dashboard.exporting import export_list
+from clawback.dashboard.exporting import Fetch, Listing, Piece, export_list, read_api
 from clawback.dashboard.flow import Rows, draw, flow_in, lines_of, read_all
 from clawback.dashboard.guard import BookPage, Visit
 from clawback.dashboard.home import book_now
 from clawback.dashboard.names import read_names
 from clawback.dashboard.roles import SEE
 from clawback.dashboard.sql import SQL
+from clawback.dashboard.words import read_time
 from clawback.errors import NotFound, Refused
 from clawback.ids import is_well_formed
+from clawback.money import major_text
+
+if TYPE_CHECKING:
+    from asyncpg import Record
 
 STATUSES: Final = ("pending", "processing", "completed", "failed", "expired", "refunded",
                    "chargeback")  # fmt: skip
@@ -43,56 +51,101 @@ def filters_of(given: dict[str, str]) -> dict[str, str]:
     return found
 
 
+class Found(msgspec.Struct, frozen=True):
+    """What a search finds; `has_more`: not all of it."""
+
+    payments: list[Json]
+    has_more: bool
+
+
 async def show_list(visit: Visit) -> Response:
-    """The list, or what a search finds."""
-    text = visit.query.get("q", "").strip()[:128]
+    """The list, or what a search finds in it; filters stay in the address."""
+    text = text_of(visit)
+    for prefix, place in (("TXN-", "payments"), ("CLM-", "claims")):
+        if is_well_formed(text.upper(), prefix):
+            return visit.lead(f"/{place}/{text.upper()}")
+    filters, fault = filters_of(visit.query), ""
+    nothing: Json = {"data": [], "pagination": {"total": 0, "next": None}}
+    found: Json | Refused
     if text:
-        return await _search(visit, text)
-    filters = filters_of(visit.query)
-    after = visit.query.get("after")
-    found = await visit.ask.get("/payments", **filters, limit=PAGE, after=after)
-    fault = ""
+        matches = await search(visit, text, filters)
+        found = matches if isinstance(matches, Refused) else _as_page(matches)
+    else:
+        after = visit.query.get("after")
+        found = await visit.ask.get("/payments", **filters, limit=PAGE, after=after)
     if isinstance(found, Refused):
-        fault, found = found.message, {"data": [], "pagination": {"total": 0, "next": None}}
+        fault, found = found.message, nothing
     methods = await visit.ask.get("/payment-methods")
     return visit.page(
         "payments.html",
         payments=found["data"],
         page=found["pagination"],
         fault=fault,
-        text="",
+        text=text,
         statuses=STATUSES,
         methods=[] if isinstance(methods, Refused) else methods["methods"],
     )
 
 
-async def _search(visit: Visit, text: str) -> Response:
-    """By id straight to the page; by an order, a reference or the payer, a list."""
-    name = text.upper()
-    for prefix, place in (("TXN-", "payments"), ("CLM-", "claims")):
-        if is_well_formed(name, prefix):
-            return visit.lead(f"/{place}/{name}")
-    book = visit.held.book
+def text_of(visit: Visit) -> str:
+    """What is searched for."""
+    return visit.query.get("q", "").strip()[:128]
+
+
+def _as_page(found: Found) -> Json:
+    """As a list answers; of a search with more than is shown the total is not known."""
+    total = None if found.has_more else len(found.payments)
+    return {"data": found.payments, "pagination": {"total": total, "next": None}}
+
+
+async def search(visit: Visit, text: str, filters: dict[str, str]) -> Found | Refused:
+    """Payments by an order, a reference or the payer, filtered. Refuses: what the list refuses."""
+    tried = await visit.ask.get("/payments", **filters, limit=1)
+    if isinstance(tried, Refused):
+        return tried
+    book, since, until = visit.held.book, filters.get("from"), filters.get("to")
+    disputed = filters.get("disputed")
     async with visit.house.services.reader() as connection:
         rows = await SQL.search_payments(
-            connection, shard=book.shard, book_id=book.book_id, text=text, limit=_FOUND
+            connection,
+            shard=book.shard,
+            book_id=book.book_id,
+            text=text,
+            status=filters.get("status"),
+            method_id=filters.get("paymentMethodId"),
+            currency=filters.get("currencyLocal"),
+            merchant_order_id=filters.get("merchantOrderId"),
+            disputed=None if disputed is None else disputed == "true",
+            from_time=None if since is None else read_time(since),
+            to_time=None if until is None else read_time(until),
+            limit=_FOUND + 1,
         )
-    found = [await visit.ask.get(f"/payments/{row['payment_id']}") for row in rows]
-    payments = [one for one in found if not isinstance(one, Refused)]
-    return visit.page(
-        "payments.html",
-        payments=payments,
-        page={"total": len(payments), "next": None},
-        fault="",
-        text=text,
-        statuses=STATUSES,
-        methods=[],
-    )
+    found = [await visit.ask.get(f"/payments/{row['payment_id']}") for row in rows[:_FOUND]]
+    return Found([one for one in found if not isinstance(one, Refused)], len(rows) > _FOUND)
 
 
 async def export(visit: Visit) -> Response:
-    """The filtered list as CSV."""
-    return await export_list(visit, "/payments", filters_of(visit.query), COLUMNS)
+    """What the list shows, as CSV."""
+    text, filters = text_of(visit), filters_of(visit.query)
+    fetch = read_api(visit, "/payments", filters, _lines_of)
+    if text:
+        fetch, filters = _read_search(visit, text, filters), {"q": text, **filters}
+    return await export_list(visit, Listing("payments", COLUMNS, filters, fetch))
+
+
+def _read_search(visit: Visit, text: str, filters: dict[str, str]) -> Fetch:
+    async def fetch(_: str | None) -> Piece | Refused:
+        found = await search(visit, text, filters)
+        if isinstance(found, Refused):
+            return found
+        lines = [line for row in found.payments for line in _lines_of(row)]
+        return Piece(lines, len(found.payments), None, found.has_more)
+
+    return fetch
+
+
+def _lines_of(row: Json) -> list[list[object]]:
+    return [[row[name] for name in COLUMNS]]
 
 
 async def read_payment(ask: Asking, payment_id: str) -> Json | Refused:
@@ -150,13 +203,19 @@ async def export_flow(visit: Visit) -> Response:
 
 
 async def read_facts(visit: Visit, object_id: str) -> list[Json]:
-    """What providers told us of an object."""
+    """What providers told us of an object; `amount` in major units, None where none was named."""
     book = visit.held.book
     async with visit.house.services.reader() as connection:
         rows = await SQL.list_facts(
             connection, shard=book.shard, book_id=book.book_id, object_id=object_id
         )
-    return [dict(row) for row in rows]
+    return [{**row, "amount": _amount_of(row)} for row in rows]
+
+
+def _amount_of(row: "Record") -> Decimal | None:
+    if row["amount_minor"] is None or row["currency"] is None:
+        return None
+    return Decimal(major_text(row["amount_minor"], exponent(row["currency"])))
 
 
 PAGES: Final = (

@@ -73,32 +73,42 @@ FROM claims AS c
 WHERE c.shard = $1 AND c.book_id = $2 AND c.resolved_at >= $3 AND c.resolved_at <= $4
 GROUP BY c.kind;
 
--- name: search_payments :many (shard, book_id, text, limit)
+-- name: search_payments :many (shard, book_id, text, status, method_id, currency,
+--     merchant_order_id, disputed, from_time, to_time, limit)
 -- By what people have at hand, among the newest payments; an order's number is found in all.
 SELECT f.payment_id
-FROM (
-    SELECT p.payment_id, p.created_at
-    FROM payments AS p
-    WHERE p.shard = $1 AND p.book_id = $2 AND p.merchant_order_id = $3
-    UNION
-    SELECT n.payment_id, n.created_at
-    FROM (
-        SELECT p.payment_id, p.created_at, p.provider_reference, p.rail_reference, p.details
+FROM payments AS f
+WHERE f.shard = $1 AND f.book_id = $2
+    AND f.payment_id IN (
+        SELECT p.payment_id
         FROM payments AS p
-        WHERE p.shard = $1 AND p.book_id = $2
-        ORDER BY p.created_at DESC, p.payment_id DESC
-        LIMIT 10000
-    ) AS n
-    WHERE n.provider_reference = $3 OR n.rail_reference = $3
-        OR lower(n.details ->> 'user_email') = lower($3)
-        OR lower(n.details ->> 'user_name') = lower($3)
-) AS f
+        WHERE p.shard = $1 AND p.book_id = $2 AND p.merchant_order_id = $3
+        UNION
+        SELECT n.payment_id
+        FROM (
+            SELECT p.payment_id, p.provider_reference, p.rail_reference, p.details
+            FROM payments AS p
+            WHERE p.shard = $1 AND p.book_id = $2
+            ORDER BY p.created_at DESC, p.payment_id DESC
+            LIMIT 10000
+        ) AS n
+        WHERE n.provider_reference = $3 OR n.rail_reference = $3
+            OR lower(n.details ->> 'user_email') = lower($3)
+            OR lower(n.details ->> 'user_name') = lower($3)
+    )
+    AND ($4::text IS NULL OR f.status = $4)
+    AND ($5::text IS NULL OR f.method_id = $5)
+    AND ($6::text IS NULL OR f.currency = $6)
+    AND ($7::text IS NULL OR f.merchant_order_id = $7)
+    AND ($8::boolean IS NULL OR (f.open_dispute_id IS NOT NULL) = $8)
+    AND ($9::timestamptz IS NULL OR f.created_at >= $9)
+    AND ($10::timestamptz IS NULL OR f.created_at < $10)
 ORDER BY f.created_at DESC, f.payment_id DESC
-LIMIT $4;
+LIMIT $11;
 
 -- name: list_facts :many (shard, book_id, object_id)
-SELECT f.fact_id, f.source, f.type, f.provider, f.amount_minor, f.currency, f.provider_reference,
-    f.rail_reference, f.reason, f.effective_at, f.received_at, f.applied_at
+SELECT f.fact_id, f.event_key, f.source, f.type, f.provider, f.amount_minor, f.currency,
+    f.provider_reference, f.rail_reference, f.reason, f.effective_at, f.received_at, f.applied_at
 FROM facts AS f
 WHERE f.shard = $1 AND f.book_id = $2 AND f.object_id = $3
 ORDER BY f.received_at, f.fact_id
@@ -142,12 +152,27 @@ WHERE k.book_id = $1
 ORDER BY k.revoked_at IS NOT NULL, k.created_at DESC, k.key_id;
 
 -- name: create_key :exec (key_id, book_id, shop_id, kind, digest, scopes, max_claim_usd_e4,
---     max_day_usd_e4, rate, owner, at)
+--     max_day_usd_e4, rate, burst, owner, at, expires_at)
 INSERT INTO api_keys (
     key_id, book_id, shop_id, kind, digest, scopes, max_claim_usd_e4, max_day_usd_e4,
-    rate_per_second, burst, owner, created_at
+    rate_per_second, burst, owner, created_at, expires_at
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 2 * $9, $10, $11);
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+
+-- name: lock_key :maybe (book_id, key_id, at)
+-- A key that still opens something.
+SELECT k.shop_id, k.kind, k.scopes, k.max_claim_usd_e4, k.max_day_usd_e4, k.rate_per_second, k.burst
+FROM api_keys AS k
+WHERE k.book_id = $1 AND k.key_id = $2 AND k.revoked_at IS NULL
+    AND (k.expires_at IS NULL OR k.expires_at > $3)
+FOR UPDATE;
+
+-- name: end_key :one (book_id, key_id, at)
+-- Never later than it would have ended anyway.
+UPDATE api_keys
+SET expires_at = least(expires_at, $3)
+WHERE book_id = $1 AND key_id = $2
+RETURNING expires_at;
 
 -- name: revoke_key :maybe (book_id, key_id, at)
 UPDATE api_keys
@@ -165,3 +190,26 @@ WHERE v.shard = $1 AND v.book_id = $2
     AND ($5::text IS NULL OR v.type = $5)
 ORDER BY v.number DESC
 LIMIT $6;
+
+-- name: read_account :maybe (shard, book_id, currency, name)
+SELECT a.balance
+FROM accounts AS a
+WHERE a.shard = $1 AND a.book_id = $2 AND a.currency = $3 AND a.name = $4;
+
+-- name: sum_frozen :many (shard, book_id)
+-- What open claims hold of the account `frozen`, by their kind.
+SELECT c.kind, count(*) AS claims, sum(c.frozen_usd_e4)::bigint AS usd_e4
+FROM claims AS c
+WHERE c.shard = $1 AND c.book_id = $2 AND c.status IN ('pending', 'approved')
+    AND c.frozen_usd_e4 > 0
+GROUP BY c.kind
+ORDER BY c.kind;
+
+-- name: list_frozen :many (shard, book_id, limit)
+-- The claims behind those sums, the largest first.
+SELECT row_to_json(c)::text AS row
+FROM claims AS c
+WHERE c.shard = $1 AND c.book_id = $2 AND c.status IN ('pending', 'approved')
+    AND c.frozen_usd_e4 > 0
+ORDER BY c.frozen_usd_e4 DESC, c.created_at, c.claim_id
+LIMIT $3;

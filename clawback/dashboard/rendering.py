@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse
 from clawback import VERSION
 from clawback.dashboard.statics import StaticFile
 from clawback.dashboard.words import LANGUAGES, Speech
+from clawback.lists import MAX_TOTAL
 
 _CSP: Final = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; "
@@ -60,6 +61,7 @@ class Pages:
             "integrity": self._integrity,
             "htmx_config": HTMX,
             "languages": LANGUAGES,
+            "most_kept": MAX_TOTAL,
             "version": VERSION,
         }
 
@@ -78,6 +80,7 @@ class Pages:
             nonce=nonce,
             speech=speech,
             _=speech.say,
+            _n=speech.count,
             word=speech.word,
             number=speech.number,
             time=speech.time,

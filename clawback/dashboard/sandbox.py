@@ -1,12 +1,14 @@
 """The sandbox, in test books only: payments made by hand, what happens to them, time, faults.
 
-The same calls as the API's; a live book has no such pages at all.
+The same calls as the API's; a live book has no such pages at all. What is done to the clock and
+which faults are set is noted in the book's acts.
 """
 
 from typing import Final
 
 from starlette.responses import Response
 
+from clawback.dashboard import people
 from clawback.dashboard.asking import Json
 from clawback.dashboard.guard import BookPage, Visit
 from clawback.dashboard.refunds import amount_of, explained
@@ -98,15 +100,24 @@ async def move_clock(visit: Visit) -> Response:
     found = await visit.ask.do("POST", "/sandbox/clock", {"advanceSeconds": given})
     if isinstance(found, Refused):
         return await show(visit, None, explained(found), 422)
+    await _note(visit, "clock_moved", f"{given} s")
     return await show(visit, said=found)
+
+
+async def _note(visit: Visit, action: str, text: str | None) -> None:
+    """Note in the book's acts what was done to the book."""
+    book, by = visit.held.book, people.By(visit.person.actor)
+    async with visit.house.services.writer() as connection:
+        await people.note(connection, people.place_of(book), action, book.book_id, by, text)
 
 
 async def add_fault(visit: Visit) -> Response:
     """Coming calls go wrong."""
     form = visit.form
+    operation, sequence = form.get("operation", ""), form.get("sequence", "").replace(",", " ")
     body: dict[str, object] = {
-        "operation": form.get("operation", ""),
-        "sequence": [one for one in form.get("sequence", "").replace(",", " ").split() if one],
+        "operation": operation,
+        "sequence": sequence.split(),
         "repeat": form.get("repeat") == "true",
     }
     if form.get("payment", "").strip():
@@ -114,13 +125,17 @@ async def add_fault(visit: Visit) -> Response:
     found = await visit.ask.do("POST", "/sandbox/faults", body)
     if isinstance(found, Refused):
         return await show(visit, None, explained(found), 422)
+    await _note(visit, "fault_set", f"{operation}: {' '.join(sequence.split())}"[:500])
     return visit.go("/sandbox")
 
 
 async def clear_faults(visit: Visit) -> Response:
     """All goes well again."""
     found = await visit.ask.do("DELETE", "/sandbox/faults", {})
-    return visit.refused(found) if isinstance(found, Refused) else visit.go("/sandbox")
+    if isinstance(found, Refused):
+        return visit.refused(found)
+    await _note(visit, "faults_cleared", None)
+    return visit.go("/sandbox")
 
 
 PAGES: Final = (

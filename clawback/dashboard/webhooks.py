@@ -4,11 +4,13 @@ A secret is shown on the page that made it and never again. Everything is done b
 """
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
 
+from clawback import clock
 from clawback.dashboard.asking import Json
+from clawback.dashboard.exporting import STEP, Listing, Piece, export_list
 from clawback.dashboard.guard import BookPage, Visit
 from clawback.dashboard.payments import PAGE
 from clawback.dashboard.refunds import explained
@@ -16,6 +18,11 @@ from clawback.dashboard.roles import SEE, WEBHOOKS
 from clawback.dashboard.sql import SQL
 from clawback.errors import Refused
 
+if TYPE_CHECKING:
+    from asyncpg import Record
+
+EVENT_COLUMNS: Final = ("number", "id", "type", "objectId", "version", "from", "to", "actor",
+                        "createdAt")  # fmt: skip
 PATTERNS: Final = ("*", "payment.*", "claim.*", "webhook.disabled")
 _NUMBER: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 STATUSES: Final = ("pending", "succeeded", "failed", "dead_letter")
@@ -25,21 +32,43 @@ def _patterns(text: str) -> list[str]:
     return [one for one in text.replace(",", " ").split() if one]
 
 
-async def show_events(visit: Visit) -> Response:
-    """What happened in the book, the newest first."""
+async def _read_events(visit: Visit, before: str | None, limit: int) -> "list[Record]":
+    """Events as the address filters them, the newest first, those before a number."""
     book, query = visit.held.book, visit.query
-    before = query.get("before", "")
     async with visit.house.services.reader() as connection:
-        rows = await SQL.latest_events(
+        rows: list[Record] = await SQL.latest_events(
             connection,
             shard=book.shard,
             book_id=book.book_id,
-            before=int(before) if _NUMBER.fullmatch(before) else None,
+            before=int(before) if before and _NUMBER.fullmatch(before) else None,
             object_id=query.get("objectId") or None,
             kind=query.get("type") or None,
-            limit=PAGE,
+            limit=limit,
         )
+    return rows
+
+
+async def show_events(visit: Visit) -> Response:
+    """What happened in the book, the newest first."""
+    rows = await _read_events(visit, visit.query.get("before"), PAGE)
     return visit.page("events.html", events=[dict(row) for row in rows], many=PAGE)
+
+
+async def export_events(visit: Visit) -> Response:
+    """What the list of events shows, as CSV; what each event says is in the API."""
+
+    async def fetch(after: str | None) -> Piece | Refused:
+        rows = await _read_events(visit, after, STEP)
+        lines = [
+            [row["number"], row["event_id"], row["type"], row["object_id"], row["version"],
+             row["from_status"], row["to_status"], row["actor"],
+             clock.wire_time(row["created_at"])]
+            for row in rows
+        ]  # fmt: skip
+        return Piece(lines, len(rows), str(rows[-1]["number"]) if len(rows) == STEP else None)
+
+    filters = {name: visit.query[name] for name in ("type", "objectId") if visit.query.get(name)}
+    return await export_list(visit, Listing("events", EVENT_COLUMNS, filters, fetch))
 
 
 async def show_list(
@@ -157,6 +186,7 @@ async def _done(visit: Visit, method: str, path: str, body: dict[str, object]) -
 
 PAGES: Final = (
     BookPage("/events", show_events, SEE),
+    BookPage("/events.csv", export_events, SEE),
     BookPage("/webhooks", show_list, WEBHOOKS),
     BookPage("/webhooks", create, WEBHOOKS, method="POST"),
     BookPage("/webhooks/{id}", show, WEBHOOKS),

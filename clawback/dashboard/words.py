@@ -1,8 +1,9 @@
 """What the dashboard says, in English, Spanish and Portuguese; numbers and times in their manner.
 
 A text is looked up by its English form, so that templates can be read; a text that a catalogue
-lacks is said in English, and a test finds it. Amounts are shown exactly as the API gives them,
-with the digits that they have and at least those of their currency.
+lacks is said in English, and a test finds it. What is counted has two forms, each a text. Amounts
+are shown exactly as the API gives them, with the digits that they have and at least those of their
+currency.
 """
 
 import re
@@ -13,6 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
+from babel import Locale
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 
@@ -58,6 +60,7 @@ class Speech:
         """`language`: one of LANGUAGES."""
         self.language = language
         self._locale = _LOCALES[language]
+        self._plural = Locale.parse(self._locale).plural_form
         self._texts = catalogue(language)
 
     def say(self, text: str, **values: object) -> str:
@@ -66,6 +69,14 @@ class Speech:
         for name, value in values.items():
             said = said.replace(f"{{{name}}}", str(value))
         return said
+
+    def count(self, one: str, several: str, many: int, **values: object) -> str:
+        """The text for so many things, which `{many}` stands for; each form is a text of its own.
+
+        Which form a number takes is the language's: none is one in Portuguese, several elsewhere.
+        """
+        form = one if self._plural(many) == "one" else several
+        return self.say(form, many=self.number(many), **values)
 
     def word(self, name: object) -> str:
         """A word of the wire for people: `awaiting_funds` is "Awaiting funds"."""

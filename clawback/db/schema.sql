@@ -1269,6 +1269,8 @@ GRANT UPDATE(burst) ON TABLE public.api_keys TO clawback_app;
 
 GRANT UPDATE(owner) ON TABLE public.api_keys TO clawback_app;
 
+GRANT UPDATE(expires_at) ON TABLE public.api_keys TO clawback_app;
+
 GRANT UPDATE(revoked_at) ON TABLE public.api_keys TO clawback_app;
 
 GRANT UPDATE(last_used_at) ON TABLE public.api_keys TO clawback_app;

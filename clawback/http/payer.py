@@ -19,7 +19,7 @@ from starlette.routing import Route
 from clawback import clock
 from clawback.claims.detailing import give
 from clawback.claims.details import PAYER, WAITS, PayerDetailsInvalid
-from clawback.claims.links import PATH, Link, read_token
+from clawback.claims.links import DETAILS, PATH, Link, read_token
 from clawback.claims.payees import Given, rail_of
 from clawback.claims.reading import SQL
 from clawback.claims.refusals import ClaimTransitionInvalid
@@ -64,7 +64,7 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 async def _find(services: Services, seal: Seal, token: str, lang: str) -> Visit | Ended:
-    link = read_token(seal, token)
+    link = read_token(seal, DETAILS, token)
     if link is None:
         return Ended("unknown", HTTPStatus.NOT_FOUND)
     async with services.reader() as connection:

@@ -54,7 +54,8 @@ def amount_text(minor: int, currency: Currency, lang: str) -> str:
     return f"{text} {currency}"
 
 
-def _date(at: datetime, lang: str) -> str:
+def date_text(at: datetime, lang: str) -> str:
+    """A day in UTC, as people of that language write it."""
     return f"{at:%Y-%m-%d}" if lang == "en" else f"{at:%d/%m/%Y}"
 
 
@@ -62,7 +63,7 @@ def message_page(lang: str, message: tuple[str, str], **filled: str) -> str:
     """A page that says one thing."""
     heading, text = message
     body = f"<h1>{escape(heading)}</h1><p>{escape(text.format(**filled))}</p>"
-    return _page(lang, heading, body)
+    return whole_page(lang, heading, body)
 
 
 def form_page(shown: Shown, given: dict[str, str], faults: dict[str, str]) -> str:
@@ -74,14 +75,14 @@ def form_page(shown: Shown, given: dict[str, str], faults: dict[str, str]) -> st
         names.insert(names.index("documentId"), "documentType")
     fields = "".join(_field(shown, name, given.get(name, ""), faults.get(name)) for name in names)
     wrong = f'<p class="wrong" role="alert">{escape(words.wrong)}</p>' if faults else ""
-    until = words.until.format(date=_date(shown.until, shown.lang))
+    until = words.until.format(date=date_text(shown.until, shown.lang))
     body = (
         f"<h1>{escape(words.title)}</h1><p>{escape(words.intro.format(**filled))}</p>{wrong}"
         f'<form method="post" action="?lang={shown.lang}" novalidate autocomplete="off">{fields}'
         f'<button type="submit">{escape(words.send)}</button></form>'
         f'<p class="quiet">{escape(until)}</p>'
     )
-    return _page(shown.lang, words.title, body, with_script=True)
+    return whole_page(shown.lang, words.title, body, with_script=True)
 
 
 def _field(shown: Shown, name: str, value: str, fault: str | None) -> str:
@@ -140,7 +141,8 @@ def _options(words: Words, known: Iterable[str], value: str) -> Iterable[str]:
         yield f'<option value="{one}"{chosen}>{escape(words.choices.get(one, one))}</option>'
 
 
-def _page(lang: str, title: str, body: str, *, with_script: bool = False) -> str:
+def whole_page(lang: str, title: str, body: str, *, with_script: bool = False) -> str:
+    """A page around `body`, which is HTML already, with its languages to choose from."""
     script = '<script src="/static/payer.js" defer></script>' if with_script else ""
     languages = "".join(_language(one, is_chosen=one == lang) for one in load_words())
     return (

@@ -31,6 +31,8 @@ TABLE: Final[dict[str, frozenset[str]]] = {
          "GET /claims/{id}/evidence/{evidence}/file", "GET /books", "GET /books/accounts.csv",
          "GET /books/statement.csv", "GET /books/proof", "GET /books/entries",
          "GET /books/entries/{id}", "GET /books/accounts/{currency}/{account}", "GET /events",
+         "GET /events.csv", "GET /books/entries.csv",
+         "GET /books/proof.json",
          "GET /settings", "GET /live"),
         EVERYBODY,
     ),
@@ -38,7 +40,8 @@ TABLE: Final[dict[str, frozenset[str]]] = {
         ("GET /payments/{id}/refund", "GET /payments/{id}/refund/confirm",
          "POST /payments/{id}/refund", "GET /batches", "POST /batches/preview",
          "POST /batches/commit", "POST /claims/{id}/cancel", "POST /claims/{id}/approve",
-         "POST /claims/{id}/reject", "POST /claims/{id}/payer-details", "POST /claims/{id}/review"),
+         "POST /claims/{id}/reject", "POST /claims/{id}/share",
+         "POST /claims/{id}/payer-details", "POST /claims/{id}/review"),
         frozenset({"owner", "operator"}),
     ),
     **dict.fromkeys(
@@ -51,7 +54,8 @@ TABLE: Final[dict[str, frozenset[str]]] = {
         ("GET /webhooks", "POST /webhooks", "GET /webhooks/{id}", "POST /webhooks/{id}",
          "POST /webhooks/{id}/remove", "POST /webhooks/{id}/rotate", "POST /webhooks/{id}/replay",
          "POST /webhooks/{id}/deliveries/{delivery}/resend", "GET /keys", "POST /keys",
-         "POST /keys/{id}/revoke", "GET /sandbox", "POST /sandbox/payments",
+         "POST /keys/{id}/revoke", "POST /keys/rotate",
+         "GET /sandbox", "POST /sandbox/payments",
          "POST /sandbox/simulate", "POST /sandbox/clock", "POST /sandbox/faults",
          "POST /sandbox/faults/clear"),
         frozenset({"owner", "developer"}),
@@ -134,7 +138,7 @@ def test_every_cell(
         told = browsers["owner"].post(f"{base}/payments/{payment}/refund", {"amount": "1"})
         assert (told.status, _moves(rows, hired["owner"]) > 0) == (303, True), "the control"
         assert {one[0] for one in _acts(rows)} - {one[0] for one in before} <= {
-            "payments_exported", "claims_exported",
+            "payments_exported", "claims_exported", "entries_exported", "events_exported",
         }  # fmt: skip
 
 

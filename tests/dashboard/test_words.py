@@ -19,6 +19,9 @@ from clawback.dashboard.books import TYPES
 from clawback.dashboard.roles import ROLES
 from clawback.dashboard.words import LANGUAGES, Speech, catalogue, choose
 
+COUNTED: Final = re.compile(
+    r'\b(?:_n|_CUT: Final =|_BROKEN: Final =)\s*\(\s*"((?:[^"\\]|\\.)*)",\s*"((?:[^"\\]|\\.)*)"'
+)
 HERE: Final = Path(home.__file__).parent
 TEXT: Final = re.compile(r'\b_\(\s*"((?:[^"\\]|\\.)*)"')
 SAID: Final = re.compile(r'\b(?:_|fault=|show\(visit, None,|PersonRefused\(|Fault\()\s*"([^"]+)"')
@@ -28,8 +31,10 @@ def texts() -> Iterator[str]:
     """Every text of the templates and those that pages hand to them."""
     for template in (HERE / "templates").glob("*.html"):
         yield from TEXT.findall(template.read_text())
-    for module in ("keys.py", "team.py", "terms.py"):
+        yield from (form for both in COUNTED.findall(template.read_text()) for form in both)
+    for module in ("exporting.py", "keys.py", "team.py", "terms.py"):
         yield from SAID.findall((HERE / module).read_text())
+        yield from (form for both in COUNTED.findall((HERE / module).read_text()) for form in both)
     yield from PREFLIGHT_WAITS.values()
 
 
