@@ -79,6 +79,7 @@ def colour_of(page: Page, part: str) -> tuple[int, ...]:
     return tuple(int(float(one)) for one in re.findall(r"[\d.]+", told)[:3])
 
 
+@pytest.mark.long
 def test_colours_are_chosen_in_the_page(
     browser: Browser, desk: Desk, state: StorageState, pictures: Path
 ) -> None:

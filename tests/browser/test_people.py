@@ -27,7 +27,10 @@ LINKS: Final = {
     "disputes": [],
     "read-only": [],
 }
-ON_A_PAYMENT: Final = {"Refund": {"owner", "operator"}}
+ON_A_PAYMENT: Final = {
+    "Refund": {"owner", "operator"},
+    "Let something happen": {"owner", "developer"},
+}
 ON_A_CHARGEBACK: Final = {
     "Add": {"owner", "disputes"},
     "Send the evidence": {"owner", "disputes"},
