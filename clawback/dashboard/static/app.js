@@ -73,7 +73,8 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.metaKey || event.ctrlKey || event.altKey || event.isComposing) return;
-    if (event.target.closest("input, textarea, select, dialog[open]")) return;
+    const typed = event.target.closest("input, textarea, select, dialog[open]");
+    if (typed && typed.getClientRects().length) return; // focus leaves a closed dialog a moment late
     const acts = {
       "/": () => { const field = $("[data-search]"); if (field) { field.focus(); field.select(); return true; } location.assign(`${body.dataset.base}/payments#search`); return true; },
       j: () => { move(1); return true; },
