@@ -594,5 +594,7 @@ GRANT UPDATE (
     reserve_days, settle_hours, credit_line_usd_e4, dispute_fee_usd_e4, fees, settle_calendar,
     settle_days, settle_off_days, settle_calendar_version
 ) ON books TO clawback_app;
-GRANT UPDATE (rate_per_second, burst, owner, revoked_at, last_used_at) ON api_keys TO clawback_app;
+-- A key that another takes the place of ends by itself: the process may set when.
+GRANT UPDATE (rate_per_second, burst, owner, expires_at, revoked_at, last_used_at)
+    ON api_keys TO clawback_app;
 GRANT UPDATE (sealed_secret, sealed_notice_secret) ON provider_accounts TO clawback_app;
