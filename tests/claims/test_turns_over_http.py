@@ -90,7 +90,8 @@ def is_beyond_the_sandbox(known: Naive, turn: Turn) -> bool:
     what, number, _ = turn
     gone = sum(one["gone"] for one in known.claims if one["kind"] == "refund")
     if what == "paid_late":
-        return gone + known.claims[number]["amount"] > naive.LOCAL
+        too_much = gone + known.claims[number]["amount"] > naive.LOCAL
+        return too_much or known.has_answered()
     if what == "send":
         return bool(known.of("inquiry", "pending", "approved"))
     return what == "accept" or (what == "outside" and known.has_answered())
