@@ -11,7 +11,7 @@ from tests.security.payer import waiting
 from tests.support.shops import other_shop
 from tests.support.trees import Tree
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(180)]
 
 MERCHANT = "MCH-EXPLAINED"
 PAGE = r"http://127\.0\.0\.1:\d+/(claim/|static/payer\.css|favicon)"

@@ -15,7 +15,7 @@ from tests.browser.desks import EVERY_ROLE, Desk, open_desk, station
 from tests.browser.windows import PATIENCE, opened
 from tests.support.trees import Tree
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(300)]
 
 expect.set_options(timeout=PATIENCE)
 
@@ -119,7 +119,6 @@ def allowed(wanted: dict[str, set[str]], role: str) -> set[str]:
     return {one for one, roles in wanted.items() if role in roles}
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("role", EVERY_ROLE)
 def test_a_role_sees_what_it_may_do_and_does_no_more(
     browser: Browser,

@@ -26,7 +26,7 @@ from tests.dashboard.visitor import Staff
 from tests.support.shops import Shop, other_shop
 from tests.support.trees import Tree
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(300)]
 
 MERCHANT: Final = "MCH-PICTURES"
 
@@ -95,7 +95,6 @@ def painted(page: Page, selector: str) -> list[str]:
     return found
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, SMALL], ids=["wide", "small"])
 def test_pictures_are_seen_by_everybody(
@@ -127,7 +126,6 @@ def test_pictures_are_seen_by_everybody(
         page.screenshot(path=str(pictures / f"payment-{name}.png"), full_page=True)
 
 
-@pytest.mark.long
 def test_pictures_have_no_barriers(
     browser: Browser, state: StorageState, base: str, payment: str
 ) -> None:
