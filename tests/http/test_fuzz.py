@@ -190,6 +190,7 @@ def run(calls: list[st.SearchStrategy[Case]], test: Callable[[Case], None], most
             seed(number)(wanted(given(strategy)(test)))()
 
 
+@pytest.mark.long
 def test_right_requests_get_what_is_declared(
     served: Tree, document: Document, session: requests.Session
 ) -> None:

@@ -168,6 +168,7 @@ async def test_any_whole_2xx_is_success(database: str, name: str) -> None:
         assert len(receiver.got) == 2
 
 
+@pytest.mark.long
 async def test_ten_thousand_queued_for_a_dead_endpoint_delay_no_other(database: str) -> None:
     payments = count(100, 5_000)
     async with staged(database) as stage, receiving(hanging) as dead, receiving() as healthy:
