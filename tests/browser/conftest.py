@@ -37,8 +37,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pictures of pages are put, to be looked at: CLAWBACK_SCREENSHOTS, or nowhere kept."""
-    named = os.environ.get("CLAWBACK_SCREENSHOTS")
+    """Where pictures of pages are put, to be looked at: SCREENSHOTS, or nowhere kept."""
+    named = os.environ.get("SCREENSHOTS")
     folder = Path(named) if named else tmp_path_factory.mktemp("pictures")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
