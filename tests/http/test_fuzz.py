@@ -259,6 +259,7 @@ def _takes_something(operation: Document) -> bool:
     )
 
 
+@pytest.mark.long
 def test_what_is_not_declared_is_caught(
     served: Tree, document: Document, session: requests.Session
 ) -> None:
