@@ -192,11 +192,17 @@ async def read_all(ask: Asking, path: str, payment_id: str) -> Rows | Refused:
     return Rows(tuple(rows), is_whole=after is None)
 
 
-def flow_in(entries: Rows, claims: Rows) -> Flow | None:
-    """The flow of a payment; None if nothing has moved, or if there is too much of it.
+async def read_moves(ask: Asking, payment_id: str) -> tuple[Rows, Rows] | Refused:
+    """A payment's entries and then its claims, so that the claim of each entry is among them."""
+    entries = await read_all(ask, "/ledger/entries", payment_id)
+    if isinstance(entries, Refused):
+        return entries
+    claims = await read_all(ask, "/claims", payment_id)
+    return claims if isinstance(claims, Refused) else (entries, claims)
 
-    `entries` were read before `claims`, so that the claim of each is among them.
-    """
+
+def flow_in(entries: Rows, claims: Rows) -> Flow | None:
+    """The flow of a payment, read as `read_moves` does; None if nothing or too much has moved."""
     if not (entries.is_whole and claims.is_whole):
         return None
     flow = flow_of(entries.rows, {claim["id"]: claim["kind"] for claim in claims.rows})

@@ -14,7 +14,7 @@ from clawback.currencies import exponent
 from clawback.dashboard.asking import Asking, Json
 from clawback.dashboard.csvs import csv_file
 from clawback.dashboard.exporting import Fetch, Listing, Piece, export_list, read_api
-from clawback.dashboard.flow import Rows, draw, flow_in, lines_of, read_all
+from clawback.dashboard.flow import draw, flow_in, lines_of, read_moves
 from clawback.dashboard.guard import BookPage, Visit
 from clawback.dashboard.home import book_now
 from clawback.dashboard.names import read_names
@@ -160,16 +160,15 @@ async def show(visit: Visit) -> Response:
     payment = await read_payment(visit.ask, visit.path["id"])
     if isinstance(payment, Refused):
         return visit.refused(payment)
-    entries = await read_all(visit.ask, "/ledger/entries", payment["id"])
-    claims = await read_all(visit.ask, "/claims", payment["id"])
+    moves = await read_moves(visit.ask, payment["id"])
     ability = await visit.ask.get(f"/payments/{payment['id']}/refundability")
     events = await visit.ask.get("/events", objectId=payment["id"], limit=100)
-    for one in (claims, ability, events, entries):
+    for one in (moves, ability, events):
         if isinstance(one, Refused):
             return visit.refused(one)
-    assert isinstance(claims, Rows)
+    assert isinstance(moves, tuple)
     assert isinstance(events, dict)
-    assert isinstance(entries, Rows)
+    entries, claims = moves
     flow = flow_in(entries, claims)
     return visit.page(
         "payment.html",
@@ -191,14 +190,10 @@ async def export_flow(visit: Visit) -> Response:
     payment = await read_payment(visit.ask, visit.path["id"])
     if isinstance(payment, Refused):
         return visit.refused(payment)
-    entries = await read_all(visit.ask, "/ledger/entries", payment["id"])
-    claims = await read_all(visit.ask, "/claims", payment["id"])
-    for one in (entries, claims):
-        if isinstance(one, Refused):
-            return visit.refused(one)
-    assert isinstance(entries, Rows)
-    assert isinstance(claims, Rows)
-    flow = flow_in(entries, claims)
+    moves = await read_moves(visit.ask, payment["id"])
+    if isinstance(moves, Refused):
+        return visit.refused(moves)
+    flow = flow_in(*moves)
     return csv_file("flow", ("side", "place", "usd"), lines_of(flow) if flow else ())
 
 

@@ -168,6 +168,19 @@ def test_every_answer_carries_the_usual_headers(wire: Wire, keys: Keys) -> None:
     assert reply.headers["request-id"].startswith("req_")
 
 
+def test_a_large_head_that_comes_in_small_pieces_is_too_large(wire: Wire) -> None:
+    """Each piece alone is below the limit; two heads below it, one after the other, are served."""
+    half = "X-Half: " + "a" * 17_000
+    head = request("GET /api/v1/ping HTTP/1.1", "Host: x", half, half)
+    other = request("GET /api/v1/ping HTTP/1.1", "Host: x", half)
+    for pieces, wanted in (((head[:17_100], head[17_100:]), b"431 "), ((other, other), b"401 ")):
+        with wire.connect() as connection:
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(0.2)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 " + wanted)
+
+
 def test_a_slow_request_does_not_hold_a_connection_for_ever(wire: Wire) -> None:
     """Headers that never end are answered with 408 and the connection is closed."""
     with wire.connect() as connection:

@@ -7,6 +7,7 @@ past triggers and rights. The check that is named must find it, and name the row
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
@@ -169,6 +170,28 @@ async def test_a_wrong_row_is_found_and_named(
     assert not found.ok
     rows = [json.dumps(json.loads(bytes(row)), separators=(",", ":")) for row in found.rows]
     assert any(CORRUPTIONS[check].word in row for row in rows), rows
+
+
+async def test_what_comes_after_an_audit_has_begun_is_not_seen_by_any_of_its_checks(
+    server: EmbeddedPostgres, template: str
+) -> None:
+    """All connections share one snapshot; an audit that begins later sees the wrong row."""
+    check = CHECKS[0]
+    async with new_database(server, template=template) as dsn:
+        name = dsn.split("@/")[1].split("?")[0]
+        plant = _plant(server, name, CORRUPTIONS[check].statement)
+        begun: list[str] = []
+
+        def told(check: str, *_: int) -> None:
+            if not begun:
+                with ThreadPoolExecutor(1) as thread:
+                    thread.submit(asyncio.run, plant).result()
+            begun.append(check)
+
+        report = await audit(dsn, told)
+        assert report.clean, [one.name for one in report.checks if not one.ok]
+        assert begun == [CHAIN, *(name for name in CHECKS if name != CHAIN), "done"]
+        assert not (await audit(dsn)).clean
 
 
 async def test_an_untouched_copy_is_clean(server: EmbeddedPostgres, template: str) -> None:
